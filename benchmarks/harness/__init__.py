@@ -1,0 +1,1 @@
+"""The measuring instrument: objectives, exact gradients, moments, metrics, conformance, store, engine."""

@@ -1,0 +1,136 @@
+"""The working store: SQLite, written by the driver alone, one transaction a cell.
+
+A kill at any moment loses at most the cell in work. The view `rows` is the one definition of a row: what `export`
+prints and what `reports` reads.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .cell import Cell
+
+COLUMNS = (
+    "experiment estimator params law target objective extension logits n k seed samples replicates "
+    "backend device dtype metric value std_error exact status cell run reason"
+).split()
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS run (run TEXT PRIMARY KEY, started TEXT NOT NULL, provenance TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cell (
+  key TEXT PRIMARY KEY, spec TEXT NOT NULL, law TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
+  fingerprint TEXT NOT NULL, run TEXT NOT NULL REFERENCES run, seconds REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS measurement (
+  key TEXT NOT NULL REFERENCES cell ON DELETE CASCADE, target TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
+  std_error REAL, exact INTEGER NOT NULL, PRIMARY KEY (key, target, metric)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS membership (
+  experiment TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (experiment, key)) WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS rows AS SELECT
+  membership.experiment AS experiment, spec ->> 'estimator' AS estimator, spec -> 'params' AS params, law,
+  coalesce(target, '') AS target, spec ->> 'objective' AS objective, spec ->> 'extension' AS extension,
+  spec ->> 'logits' AS logits, spec ->> 'n' AS n, spec ->> 'k' AS k, spec ->> 'seed' AS seed,
+  spec ->> 'samples' AS samples, spec ->> 'replicates' AS replicates, spec ->> 'backend' AS backend,
+  spec ->> 'device' AS device, spec ->> 'dtype' AS dtype, coalesce(metric, '') AS metric, value, std_error,
+  coalesce(exact, 0) AS exact, status, cell.key AS cell, cell.run AS run, reason
+FROM membership JOIN cell USING (key) LEFT JOIN measurement USING (key);
+"""
+
+
+class Measurement(NamedTuple):
+    """One metric of one cell against one target; `value` None where the metric is undefined."""
+
+    target: str
+    metric: str
+    value: float | None
+    std_error: float | None
+    exact: bool
+
+
+class Store:
+    """A results file; created with its folder when absent.
+
+    Args:
+      path: the SQLite file.
+
+    Raises:
+      ValueError: if the file exists and is not a results store.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(self.path)
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute("PRAGMA foreign_keys=ON")
+            self._connection.executescript(_TABLES)
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise ValueError(f"{self.path} is not a results store ({error}); name another file with --store") from error
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def begin_run(self, run: str, started: str, provenance: Mapping[str, Any]) -> None:
+        """Records where, with what and by which command the cells to come were computed."""
+        with self._connection:
+            self._connection.execute("INSERT INTO run VALUES (?, ?, ?)", (run, started, json.dumps(provenance)))
+
+    def finish_run(self, run: str, provenance: Mapping[str, Any]) -> None:
+        """Replaces the run's provenance, now that its duration is known."""
+        with self._connection:
+            self._connection.execute("UPDATE run SET provenance = ? WHERE run = ?", (json.dumps(provenance), run))
+
+    def done(self) -> dict[str, str]:
+        """Returns the keys of all cells stored with status ok, each with the code fingerprint it was computed by."""
+        return dict(self._connection.execute("SELECT key, fingerprint FROM cell WHERE status = 'ok'"))
+
+    def save(
+        self,
+        cell: Cell,
+        measurements: Iterable[Measurement],
+        *,
+        law: str,
+        fingerprint: str,
+        run: str,
+        seconds: float,
+        reason: str = "",
+    ) -> None:
+        """Stores a cell's result, or with a `reason` its failure, in one transaction; replaces an earlier result."""
+        status = "failed" if reason else "ok"
+        spec = json.dumps(cell.spec(), sort_keys=True)
+        with self._connection:
+            self._connection.execute("DELETE FROM cell WHERE key = ?", (cell.key,))
+            self._connection.execute(
+                "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (cell.key, spec, law, status, reason, fingerprint, run, seconds),
+            )
+            self._connection.executemany(
+                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?)", ((cell.key, *m) for m in measurements)
+            )
+
+    def enrol(self, experiment: str, cells: Iterable[Cell]) -> None:
+        """Makes `cells` the members of `experiment`; what other calls enrolled stays."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO membership VALUES (?, ?)", ((experiment, cell.key) for cell in cells)
+            )
+
+    def rows(self, experiment: str | None = None) -> list[dict[str, Any]]:
+        """Returns all rows, of one experiment or of all, in canonical order."""
+        where = "" if experiment is None else "WHERE experiment = ?"
+        cursor = self._connection.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM rows {where} "
+            "ORDER BY experiment, estimator, params, objective, extension, n, k, seed, backend, device, dtype, "
+            "samples, replicates, target, metric",
+            () if experiment is None else (experiment,),
+        )
+        return [dict(zip(COLUMNS, row, strict=True)) for row in cursor]
