@@ -1,0 +1,92 @@
+"""`Ops`: what an algorithm needs and the array-API standard lacks, and `load`, which makes one per backend and dtype.
+
+An algorithm is written once, in terms of the namespace `ops.xp` and of these functions. No framework is imported
+before `load` asks for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+Array = Any  # a torch.Tensor or a jax.Array; shapes are in the docstrings
+
+BACKENDS = ("torch:cpu", "torch:cuda", "jax:cpu", "jax:cuda")
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Ops:
+    """One backend at one dtype, as a record of functions.
+
+    Attributes:
+      name: `backend:device`, one of `BACKENDS`.
+      dtype: `float32` or `float64`, the dtype of every array made here.
+      xp: the array-API namespace.
+      asarray: `(array) -> array` of this backend, device and dtype; native arrays of that kind pass through.
+      stop_gradient: `(array) -> array`, a constant to both modes of differentiation.
+      sigmoid: `(array) -> array`, with derivative 0, not NaN, at ±inf, to any order.
+      jvp: `(function, primals, tangents) -> (value, tangent)`; primals and tangents are tuples.
+      value_and_grad: `(function, has_aux=False) -> function` returning `(value, gradient)`, or
+        `((value, aux), gradient)`; differentiates the first argument; nests.
+      custom_vjp: `(forward, backward) -> function(theta, *constants)`, with `forward(theta, *constants) -> out` and
+        `backward(theta, *constants, out, out_bar) -> theta_bar`; no gradient reaches the constants. Reverse mode only.
+      scan: `(body, carry, xs, reverse=False) -> (carry, ys)` as `jax.lax.scan`; xs and ys are tuples of arrays.
+      top_k_mask: `(scores [..., n], k) -> [..., n]`, 1 at the k largest and 0 elsewhere; ties go to either, never both.
+      draw: `(key) -> (primitive, shape, parameter=None) -> array`, device random numbers: `uniform` on [0, 1),
+        `exponential`, `normal`, `gamma` (parameter: its shape). The key is a `torch.Generator` or None, or a jax key.
+      compile: `(function) -> function`, `jax.jit` or the function itself.
+      block: `(arrays) -> arrays`, returns once they are computed.
+      is_concrete: `(array) -> bool`, whether its values can be looked at: not under jit, vmap or grad.
+    """
+
+    name: str
+    dtype: str
+    xp: Any
+    asarray: Callable[..., Array]
+    stop_gradient: Callable[[Array], Array]
+    sigmoid: Callable[[Array], Array]
+    jvp: Callable[..., tuple[Array, Array]]
+    value_and_grad: Callable[..., Callable[..., tuple[Any, Array]]]
+    custom_vjp: Callable[..., Callable[..., Array]]
+    scan: Callable[..., tuple[Any, Any]]
+    top_k_mask: Callable[[Array, int], Array]
+    draw: Callable[[Any], Callable[..., Array]]
+    compile: Callable[[Callable[..., Any]], Callable[..., Any]]
+    block: Callable[[Any], Any]
+    is_concrete: Callable[[Array], bool]
+
+
+@lru_cache(maxsize=None)
+def load(name: str = "torch:cpu", dtype: str = "float64") -> Ops:
+    """Returns the `Ops` of a backend, importing its framework on the first call.
+
+    Args:
+      name: one of `BACKENDS`; a bare `torch` or `jax` means its CPU.
+      dtype: `float32` or `float64`. jax needs its 64-bit mode for the latter; nothing here switches it on, since that
+        is a global setting of the caller's program.
+
+    Raises:
+      ValueError: an unknown name or dtype, a device that is absent, float64 on jax without its 64-bit mode.
+      ImportError: the framework is not installed.
+    """
+    if name in ("torch", "jax"):
+        return load(f"{name}:cpu", dtype)
+    if name not in BACKENDS:
+        raise ValueError(f"name={name!r} is not a backend; choose one of {', '.join(BACKENDS)}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype={dtype!r} is not supported; choose one of {', '.join(DTYPES)}")
+    framework, device = name.split(":")
+    missing = [part for part in _NEEDS[framework] if importlib.util.find_spec(part) is None]
+    if missing:
+        raise ImportError(f"backend {name!r} needs {' and '.join(missing)}: pip install 'subsetgrad[{framework}]'")
+    module = importlib.import_module(f"estimators.ops_{framework}")
+    ops: Ops = module.make(device, dtype)
+    return ops
+
+
+_NEEDS = {"torch": ("torch", "array_api_compat"), "jax": ("jax",)}

@@ -1,0 +1,67 @@
+"""Checks of the arguments: shape, k and dtype always; values where they can be looked at."""
+
+from __future__ import annotations
+
+from ..ops import Array, Ops
+
+
+def check_static(ops: Ops, theta: Array, k: int) -> int:
+    """Returns n after checking what is known without values.
+
+    Raises:
+      TypeError: theta is no array of this backend's dtype, or k no int.
+      ValueError: theta has no axis or no items, or k is outside [0, n].
+    """
+    if not hasattr(theta, "dtype") or not hasattr(theta, "ndim"):
+        raise TypeError(f"theta is a {type(theta).__name__}, not an array: pass ops.asarray(theta)")
+    if str(theta.dtype).removeprefix("torch.") != ops.dtype:
+        raise TypeError(
+            f"theta has dtype {theta.dtype}, but these ops are {ops.name} in {ops.dtype}: "
+            "pass ops.asarray(theta), or load the ops of that dtype"
+        )
+    if theta.ndim == 0 or theta.shape[-1] == 0:
+        raise ValueError(f"theta has shape {tuple(theta.shape)}; it needs at least one item on its last axis")
+    return check_k(k, theta.shape[-1])
+
+
+def check_k(k: int, n: int) -> int:
+    """Returns n after checking that k is an int in [0, n]."""
+    if not isinstance(k, int) or isinstance(k, bool):
+        raise TypeError(f"k={k!r} is a {type(k).__name__}; the number of chosen items is a Python int")
+    if not 0 <= k <= n:
+        raise ValueError(f"k={k} is outside [0, {n}] for n={n} items")
+    return int(n)
+
+
+def valid_rows(ops: Ops, theta: Array, k: int) -> Array:
+    """Returns `[...]` booleans: no NaN, no +inf, at least k finite logits."""
+    xp = ops.xp
+    below = theta < xp.inf  # False for NaN and +inf
+    finite = xp.isfinite(theta)
+    return xp.all(below, axis=-1) & (xp.sum(xp.astype(finite, theta.dtype), axis=-1) >= k)
+
+
+def check(ops: Ops, theta: Array, k: int) -> None:
+    """Raises if `theta` and `k` do not define a k-subset distribution; values are checked where they are concrete.
+
+    Args:
+      theta: `[..., n]` logits; -inf means never chosen.
+      k: 0 <= k <= n.
+
+    Raises:
+      TypeError, ValueError: as described, naming the first bad row.
+    """
+    n = check_static(ops, theta, k)
+    if not ops.is_concrete(theta) or bool(ops.xp.all(valid_rows(ops, theta, k))):
+        return
+    rows = ops.xp.reshape(theta, (-1, n))
+    for row in range(rows.shape[0]):
+        values = [float(value) for value in rows[row]]
+        where = f"theta[{row}]" if theta.ndim > 1 else "theta"
+        if any(value != value for value in values):
+            raise ValueError(f"{where} has a NaN logit; logits are finite, or -inf for an item that is never chosen")
+        if any(value == float("inf") for value in values):
+            raise ValueError(f"{where} has a +inf logit; use a large finite logit for an item that is always chosen")
+        finite = sum(value > float("-inf") for value in values)
+        if finite < k:
+            raise ValueError(f"{where} has {finite} finite logits, fewer than k={k}; lower k or raise some of them")
