@@ -1,0 +1,75 @@
+"""Gradient estimators for k-subset sampling, on PyTorch and JAX, behind one interface.
+
+Letters, everywhere: n items, k chosen; theta `[B, n]` logits, B independent rows; S samples averaged inside one
+estimate; R replicates, independent estimates of one row. Importing this package imports no framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from .base import SUBSET as SUBSET
+from .base import Estimator, Subset
+from .control_variates import REBAR_PL
+from .exact import EXACT_ENUM
+from .imle import AIMLE, IMLE_GUMBEL, IMLE_SOG
+from .perturbed import PERTURBED_OPT
+from .relaxed import GS, L2X, SOFTSUB
+from .score_function import RLOO, SFE
+from .simple import MARGINAL_PASS, SIMPLE, SIMPLE_B, SIMPLE_F
+from .straight_through import STE, STGS
+
+__all__ = ["ESTIMATORS", "SUBSET", "Estimator", "Subset", "get"]
+
+ESTIMATORS: tuple[Estimator, ...] = (
+    EXACT_ENUM,
+    SIMPLE,
+    SIMPLE_F,
+    SIMPLE_B,
+    MARGINAL_PASS,
+    SFE,
+    RLOO,
+    REBAR_PL,
+    STE,
+    STGS,
+    IMLE_SOG,
+    IMLE_GUMBEL,
+    AIMLE,
+    SOFTSUB,
+    GS,
+    L2X,
+    PERTURBED_OPT,
+)
+
+
+def get(name: str) -> Estimator:
+    """Returns the record of an estimator.
+
+    Args:
+      name: the name of one of `ESTIMATORS`, or `package.module:NAME` for a record defined elsewhere.
+
+    Raises:
+      ValueError: no such name, module or attribute, or the attribute is no `Estimator`.
+    """
+    if ":" in name:
+        return _plugin(name)
+    for estimator in ESTIMATORS:
+        if estimator.name == name:
+            return estimator
+    known = ", ".join(estimator.name for estimator in ESTIMATORS)
+    raise ValueError(f"unknown estimator {name!r}; known: {known}; or package.module:NAME for one of your own")
+
+
+def _plugin(name: str) -> Estimator:
+    module_name, attribute = name.split(":", 1)
+    try:
+        record = getattr(importlib.import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise  # the module exists; something that it imports does not
+        raise ValueError(f"estimator {name!r}: no module {module_name!r} on the import path") from error
+    except AttributeError as error:
+        raise ValueError(f"estimator {name!r}: module {module_name!r} has no {attribute!r}") from error
+    if not isinstance(record, Estimator):
+        raise ValueError(f"estimator {name!r} is a {type(record).__name__}, not an estimators.Estimator")
+    return record

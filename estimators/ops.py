@@ -19,7 +19,7 @@ BACKENDS = ("torch:cpu", "torch:cuda", "jax:cpu", "jax:cuda")
 DTYPES = ("float32", "float64")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity: a key of caches
 class Ops:
     """One backend at one dtype, as a record of functions.
 
@@ -87,6 +87,11 @@ def load(name: str = "torch:cpu", dtype: str = "float64") -> Ops:
     module = importlib.import_module(f"estimators.ops_{framework}")
     ops: Ops = module.make(device, dtype)
     return ops
+
+
+def index_dtype(ops: Ops) -> Any:
+    """Returns the integer dtype of indices: int64, or int32 in jax without its 64-bit mode."""
+    return ops.xp.__array_namespace_info__().default_dtypes()["integral"]
 
 
 _NEEDS = {"torch": ("torch", "array_api_compat"), "jax": ("jax",)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ops import Array, Ops
+from ..ops import Array, Ops, index_dtype
 from .checks import check_static, valid_rows
 from .tables import items_first, items_last, prefix
 from .tilting import tilt
@@ -47,7 +47,7 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
         chosen = uniform * (weight_in + q_item[..., 0] * without) < weight_in
         return left - xp.astype(chosen, left.dtype), (chosen,)
 
-    left = xp.astype(xp.full_like((xp.zeros_like(theta) + uniforms)[..., 0], float(k)), xp.int64)
+    left = xp.astype(xp.full_like((xp.zeros_like(theta) + uniforms)[..., 0], float(k)), index_dtype(ops))
     moved = xp.moveaxis(xp.broadcast_to(uniforms, shape), -1, 0)
     _, (chosen,) = ops.scan(step, left, (p, q, before, moved), reverse=True)
     z = xp.astype(items_last(ops, chosen), theta.dtype)

@@ -1,0 +1,86 @@
+"""Declared randomness: what an estimator may draw, and how the draws are made from a source of random numbers.
+
+An estimator names its draws; drawing is somebody else's work. The raw numbers behind a draw are the noise itself, or
+the uniforms of an exact sample, so that they can be handed to both backends, or to a compiled function, as arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import subsets
+from .noise import Draw, Noise
+from .ops import Array, Ops
+
+if TYPE_CHECKING:
+    from .base import Estimator
+
+Objective = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """An exact sample of the conditional Poisson law, `[S, B, n]`.
+
+    Attributes:
+      logits: None for the law of theta; else `(ops, theta, draws, f, *, k, **params) -> [S, B, n]`, the logits of
+        the law given the draws before it.
+    """
+
+    logits: Callable[..., Array] | None = None
+
+
+SUBSET = Subset()
+Draws = Mapping[str, Subset | Noise]
+
+
+def raw_draws(
+    estimator: Estimator, draw: Draw, xp: Any, *, samples: int, rows: int, n: int, k: int, params: Mapping[str, Any]
+) -> dict[str, Array]:
+    """Returns the random numbers behind each declared draw: the noise itself, or uniforms `[S, B, n]` for a subset.
+
+    Args:
+      estimator: the record.
+      draw: `ops.draw(key)` or `noise.numpy_draw(generator, dtype)`.
+      xp: the namespace of the arrays that `draw` makes.
+      samples, rows, n, k: S, B, n and k.
+      params: all parameters.
+    """
+    raw = {}
+    for name, declared in estimator.draws_for(k, params).items():
+        if isinstance(declared, Subset):
+            raw[name] = draw("uniform", (samples, rows, n))
+        else:
+            raw[name] = declared.transform(xp, draw, declared.shape(samples, rows, n))
+    return raw
+
+
+def resolve_draws(
+    estimator: Estimator,
+    ops: Ops,
+    theta: Array,
+    raw: Mapping[str, Array],
+    f: Objective | None,
+    *,
+    k: int,
+    params: Mapping[str, Any],
+) -> dict[str, Array]:
+    """Returns the draws from their raw numbers, in the order declared: later subsets may depend on earlier draws.
+
+    Args:
+      estimator: the record.
+      ops, theta: `[B, n]`.
+      raw: see `raw_draws`.
+      f: the objective; None where it is not known, for draws that do not depend on it.
+      k, params: as everywhere.
+    """
+    draws: dict[str, Array] = {}
+    for name, declared in estimator.draws_for(k, params).items():
+        if not isinstance(declared, Subset):
+            draws[name] = raw[name]
+            continue
+        logits = theta if declared.logits is None else declared.logits(ops, theta, draws, f, k=k, **params)
+        draws[name] = subsets.sample(ops, logits, k, raw[name])
+    return draws
