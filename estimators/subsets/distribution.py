@@ -7,7 +7,7 @@ import math
 from ..ops import Array, Ops
 from .checks import check_static, valid_rows
 from .moments import marginals
-from .tables import items_first, prefix
+from .tables import excluded, included, items_first, prefix, tables
 from .tilting import Tilted, softplus, tilt
 
 
@@ -88,15 +88,17 @@ def entropy(ops: Ops, theta: Array, k: int) -> Array:
     """
     xp = ops.xp
     n = check_static(ops, theta, k)
-    mu = marginals(ops, theta, k)
     if k in (0, n):
-        return 0.0 * xp.sum(mu, axis=-1)
-    tilted = tilt(ops, theta, k)
-    # softplus(x) − x μ = softplus(−|x|) + |x| (μ, or 1 − μ where x > 0): a sum of terms >= 0.
-    positive = tilted.x > 0
-    distance = xp.where(tilted.x == -xp.inf, 0.0, xp.where(positive, tilted.x, -tilted.x))
-    slack = -xp.log(xp.where(positive, tilted.p, tilted.q)) + distance * xp.where(positive, 1 - mu, mu)
-    return _log_total(ops, tilted, k) + xp.sum(slack, axis=-1)
+        return 0.0 * xp.sum(marginals(ops, theta, k), axis=-1)
+    t = tables(ops, theta, k)
+    x, p, q = t.tilted.x, t.tilted.p, t.tilted.q
+    # softplus(x) − x μ = softplus(−|x|) + |x| (μ, or 1 − μ where x > 0): a sum of terms >= 0. 1 − μ has to be summed
+    # and not subtracted: its rounding error would be multiplied by an |x| of any size.
+    positive = x > 0
+    distance = xp.where(x == -xp.inf, 0.0, xp.where(positive, x, -x))
+    missed = xp.where(positive, excluded(ops, t, k), included(ops, t, k))
+    slack = distance * missed - xp.log(xp.where(positive, p, q))
+    return xp.log(t.total[..., 0]) + xp.sum(slack, axis=-1)
 
 
 def kl_to_uniform(ops: Ops, theta: Array, k: int) -> Array:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 from ..ops import Array, Ops
 from .checks import check_static, valid_rows
-from .tables import Tables, items_first, items_last, joint, shift, tables
+from .tables import Tables, included, items_first, items_last, joint, shift, tables
 
 
 def marginals(ops: Ops, theta: Array, k: int) -> Array:
@@ -25,7 +28,7 @@ def marginals(ops: Ops, theta: Array, k: int) -> Array:
     n = check_static(ops, theta, k)
     if k in (0, n):
         return _degenerate(ops, theta, k, float(k == n))
-    return _marginals(ops, tables(ops, theta, k), k)
+    return included(ops, tables(ops, theta, k), k)
 
 
 def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
@@ -53,7 +56,7 @@ def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
     axes = max(theta.ndim, v.ndim)
     theta, v = _lead(ops, theta, axes), _lead(ops, v, axes)
     t = tables(ops, theta, k)
-    mu = _marginals(ops, t, k)
+    mu = included(ops, t, k)
     centred = v - ops.xp.sum(mu * v, axis=-1, keepdims=True) / k
     return _weighted(ops, t, k, centred) - mu * ops.xp.sum(mu * centred, axis=-1, keepdims=True)
 
@@ -80,10 +83,6 @@ def second_order_inclusions(ops: Ops, theta: Array, k: int) -> Array:
     return _weighted(ops, tables(ops, theta[..., None, :], k), k, basis)
 
 
-def _marginals(ops: Ops, t: Tables, k: int) -> Array:
-    return items_last(ops, t.p[..., 0] * joint(ops, t.before, t.after, k)) / t.total
-
-
 def _lead(ops: Ops, array: Array, axes: int) -> Array:
     """Returns `array` with leading axes of length 1, `axes` in all: moving the items first keeps rows aligned."""
     return ops.xp.reshape(array, (1,) * (axes - array.ndim) + tuple(array.shape))
@@ -104,14 +103,18 @@ def _weighted(ops: Ops, t: Tables, k: int, v: Array) -> Array:
 
 def _tangent(ops: Ops, p: Array, q: Array, counts: Array, weight: Array, *, reverse: bool = False) -> Array:
     """Returns `[n, ..., k+1]` E[(v·z over the items before i) 1(their sum = j)], from `counts` = P(sum = j)."""
-    xp = ops.xp
+    first = ops.xp.zeros_like(counts[0] * weight[0])
+    return ops.scan(_step(ops), first, (p, q, counts, weight), reverse=reverse)[1][0]
 
+
+@cache
+def _step(ops: Ops) -> Callable[..., tuple[Array, tuple[Array]]]:  # cached as that of the tables
     def step(carry: Array, item: tuple[Array, ...]) -> tuple[Array, tuple[Array]]:
-        p_item, q_item, counts_item, weight_item = item
-        return q_item * carry + p_item * shift(ops, carry + weight_item * counts_item), (carry,)
+        """Takes one item more into the law of the count, weighted by the sum of the v of the chosen."""
+        p_item, q_item, counts, weight = item
+        return q_item * carry + p_item * shift(ops, carry + weight * counts), (carry,)
 
-    first = xp.zeros_like(counts[0] * weight[0])
-    return ops.scan(step, first, (p, q, counts, weight), reverse=reverse)[1][0]
+    return step
 
 
 def _degenerate(ops: Ops, theta: Array, k: int, value: float) -> Array:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 from ..ops import Array, Ops, index_dtype
 from .checks import check_static, valid_rows
 from .tables import items_first, items_last, prefix
@@ -36,19 +39,25 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     tilted = tilt(ops, theta, k)
     p, q = items_first(ops, tilted.p), items_first(ops, tilted.q)
     before = prefix(ops, p, q, k)[1]
+    left = xp.astype(xp.full_like((xp.zeros_like(theta) + uniforms)[..., 0], float(k)), index_dtype(ops))
+    moved = xp.moveaxis(xp.broadcast_to(uniforms, shape), -1, 0)
+    _, (chosen,) = ops.scan(_step(ops), left, (p, q, before, moved), reverse=True)
+    z = xp.astype(items_last(ops, chosen), theta.dtype)
+    return xp.where(valid, z, xp.nan)
+
+
+@cache
+def _step(ops: Ops) -> Callable[..., tuple[Array, tuple[Array]]]:  # cached as that of the tables
+    xp = ops.xp
 
     def step(left: Array, item: tuple[Array, ...]) -> tuple[Array, tuple[Array]]:
         """Decides one item, last to first; `left` [S, ...] is how many are still to be chosen."""
         p_item, q_item, counts, uniform = item
-        counts = xp.broadcast_to(counts, (*left.shape, k + 1))
+        counts = xp.broadcast_to(counts, (*left.shape, counts.shape[-1]))
         without = xp.take_along_axis(counts, left[..., None], axis=-1)[..., 0]
         one_less = xp.take_along_axis(counts, xp.maximum(left - 1, xp.zeros_like(left))[..., None], axis=-1)[..., 0]
         weight_in = xp.where(left > 0, p_item[..., 0] * one_less, 0.0)
         chosen = uniform * (weight_in + q_item[..., 0] * without) < weight_in
         return left - xp.astype(chosen, left.dtype), (chosen,)
 
-    left = xp.astype(xp.full_like((xp.zeros_like(theta) + uniforms)[..., 0], float(k)), index_dtype(ops))
-    moved = xp.moveaxis(xp.broadcast_to(uniforms, shape), -1, 0)
-    _, (chosen,) = ops.scan(step, left, (p, q, before, moved), reverse=True)
-    z = xp.astype(items_last(ops, chosen), theta.dtype)
-    return xp.where(valid, z, xp.nan)
+    return step

@@ -5,6 +5,8 @@ The sequential form of the paper's Algorithm 1, in tilted plain arithmetic: O(nk
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from ..ops import Array, Ops
@@ -53,13 +55,19 @@ def start(ops: Ops, like: Array, k: int) -> Array:
 
 def prefix(ops: Ops, p: Array, q: Array, k: int, *, reverse: bool = False) -> tuple[Array, Array]:
     """Returns `(all [..., k+1], before [n, ..., k+1])`: laws of the count of all items, and of those before each."""
+    everything, (before,) = ops.scan(_step(ops), start(ops, p[0], k), (p, q), reverse=reverse)
+    return everything, before
 
+
+# One function object an Ops: outside jit, jax compiles a scan anew for every new body.
+@cache
+def _step(ops: Ops) -> Callable[..., tuple[Array, tuple[Array]]]:
     def step(counts: Array, item: tuple[Array, Array]) -> tuple[Array, tuple[Array]]:
+        """Takes one item more into the law of the count."""
         p_item, q_item = item
         return q_item * counts + p_item * shift(ops, counts), (counts,)
 
-    everything, (before,) = ops.scan(step, start(ops, p[0], k), (p, q), reverse=reverse)
-    return everything, before
+    return step
 
 
 def tables(ops: Ops, theta: Array, k: int) -> Tables:
@@ -75,3 +83,13 @@ def joint(ops: Ops, before: Array, after: Array, k: int) -> Array:
     """Returns `[n, ...]` Σ_j before(j)·after(k−1−j): the weight of "k−1 among the other items"."""
     xp = ops.xp
     return xp.sum(before[..., :k] * xp.flip(after[..., :k], axis=-1), axis=-1)
+
+
+def included(ops: Ops, t: Tables, k: int) -> Array:
+    """Returns `[..., n]` P(z_i = 1)."""
+    return items_last(ops, t.p[..., 0] * joint(ops, t.before, t.after, k)) / t.total
+
+
+def excluded(ops: Ops, t: Tables, k: int) -> Array:
+    """Returns `[..., n]` P(z_i = 0) to full relative accuracy, which 1 − P(z_i = 1) has not."""
+    return items_last(ops, t.q[..., 0] * joint(ops, t.before, t.after, k + 1)) / t.total

@@ -1,0 +1,154 @@
+"""Oracles: numpy, slow, obviously right, and in another form than the library.
+
+Nothing here imports `estimators`. A row of logits is one-dimensional float64; -inf means "never chosen".
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+
+def subsets_of(n: int, k: int) -> np.ndarray:
+    """Returns `[C(n, k), n]` all k-hot vectors, lexicographic in the chosen items."""
+    rows = [[float(item in chosen) for item in range(n)] for chosen in itertools.combinations(range(n), k)]
+    return np.array(rows).reshape(math.comb(n, k), n)
+
+
+@dataclass(frozen=True)
+class Law:
+    """A distribution over the k-subsets, listed: everything is a sum over the list.
+
+    Attributes:
+      states: `[C, n]`.
+      log_probabilities: `[C]`, -inf where a chosen item is never chosen.
+      log_partition: the log of the normaliser.
+    """
+
+    states: np.ndarray
+    log_probabilities: np.ndarray
+    log_partition: float
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        return np.exp(self.log_probabilities)
+
+    @property
+    def marginals(self) -> np.ndarray:
+        return self.probabilities @ self.states
+
+    @property
+    def second_order(self) -> np.ndarray:
+        """`[n, n]` E[z_i z_j]."""
+        return np.einsum("c,ci,cj->ij", self.probabilities, self.states, self.states)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        centred = self.states - self.marginals
+        return np.einsum("c,ci,cj->ij", self.probabilities, centred, centred)
+
+    @property
+    def third_moment(self) -> np.ndarray:
+        """`[n, n, n]` E[(z − μ)_i (z − μ)_j (z − μ)_l], the third derivative of the log-partition."""
+        centred = self.states - self.marginals
+        return np.einsum("c,ci,cj,cl->ijl", self.probabilities, centred, centred, centred)
+
+    @property
+    def entropy(self) -> float:
+        possible = self.probabilities > 0
+        return float(-np.sum(self.probabilities[possible] * self.log_probabilities[possible]))
+
+
+def enumerated(theta: np.ndarray, k: int) -> Law:
+    """Returns the conditional Poisson law of one row, by enumeration; scores are added in exact arithmetic."""
+    states = subsets_of(len(theta), k)
+    scores: list[Fraction | None] = []
+    for state in states:
+        chosen = [float(value) for value in theta[state == 1]]
+        scores.append(None if -math.inf in chosen else sum(map(Fraction, chosen), Fraction(0)))
+    best = max(score for score in scores if score is not None)
+    relative = np.array([-math.inf if score is None else float(score - best) for score in scores])
+    log_sum = math.log(math.fsum(np.exp(relative)))
+    return Law(states, relative - log_sum, float(best + Fraction(log_sum)))
+
+
+def log_table(theta: np.ndarray, k: int) -> np.ndarray:
+    """Returns `[n+1, k+1]` log e_j of the first i weights exp(theta): the recursion in log space, long double."""
+    table = np.full((len(theta) + 1, k + 1), -np.inf, dtype=np.longdouble)
+    table[0, 0] = 0
+    for i, value in enumerate(theta.astype(np.longdouble)):
+        table[i + 1] = table[i]
+        table[i + 1, 1:] = np.logaddexp(table[i, 1:], table[i, :-1] + value)
+    return table
+
+
+def log_space(theta: np.ndarray, k: int) -> tuple[float, np.ndarray, float]:
+    """Returns log-partition, marginals and entropy by the recursion in log space, for any n and finite logits."""
+    before, after = log_table(theta, k), log_table(theta[::-1], k)[::-1]
+    log_partition = before[-1, k]
+    terms = before[:-1, :k] + after[1:, :k][:, ::-1]
+    marginals = np.exp(theta + np.logaddexp.reduce(terms, axis=1) - log_partition)
+    return float(log_partition), marginals.astype(float), float(log_partition - np.sum(theta * marginals))
+
+
+def rational(weights: Sequence[Fraction], k: int) -> tuple[Fraction, list[Fraction]]:
+    """Returns e_k(weights) and the marginals of the law p(z) ∝ Π w_i^{z_i}, without any rounding."""
+    whole = [Fraction(1)] + [Fraction(0)] * k
+    for weight in weights:
+        whole = [whole[0]] + [whole[j] + weight * whole[j - 1] for j in range(1, k + 1)]
+    marginals = []
+    for weight in weights:
+        without = [Fraction(1)]
+        for j in range(1, k + 1):
+            without.append(whole[j] - weight * without[j - 1])
+        marginals.append(weight * without[k - 1] / whole[k])
+    return whole[k], marginals
+
+
+def sequential_sample(theta: np.ndarray, k: int, uniforms: np.ndarray) -> tuple[np.ndarray, float]:
+    """Returns one sample, deciding items last to first, and the smallest |u − p| of its decisions.
+
+    A sample of another implementation may differ where that gap is of the size of rounding, and only there.
+    """
+    table = log_table(theta, k)
+    z, left, gap = np.zeros(len(theta)), k, math.inf
+    for i in reversed(range(len(theta))):
+        if left == 0:
+            break
+        p = float(np.exp(theta[i] + table[i, left - 1] - table[i + 1, left]))
+        z[i] = float(uniforms[i] < p)
+        left -= int(z[i])
+        gap = min(gap, abs(float(uniforms[i]) - p))
+    return z, gap
+
+
+def plackett_luce_probabilities(theta: np.ndarray, k: int) -> np.ndarray:
+    """Returns `[C(n, k)]` the law of Gumbel-top-k, in the order of `subsets_of`: a sum over all orders of drawing."""
+    weights = np.exp(theta - np.max(theta))
+    probabilities = []
+    for chosen in itertools.combinations(range(len(theta)), k):
+        total = 0.0
+        for order in itertools.permutations(chosen):
+            remaining, product = set(range(len(theta))), 1.0
+            for item in order:
+                product *= weights[item] / math.fsum(weights[list(remaining)])
+                remaining.remove(item)
+            total += product
+        probabilities.append(total)
+    return np.array(probabilities)
+
+
+def top_k_mask(scores: np.ndarray, k: int) -> np.ndarray:
+    """Returns 1 at the k largest of each row, by a double argsort; among ties the later items win."""
+    ranks = np.argsort(np.argsort(scores, axis=-1, kind="stable"), axis=-1, kind="stable")
+    return (ranks >= scores.shape[-1] - k).astype(float)
+
+
+def finite_difference(function: Callable[[np.ndarray], float], x: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    """Returns the gradient of a scalar function by central differences; error about step² + 1e-16/step."""
+    return np.array([(function(x + step * e) - function(x - step * e)) / (2 * step) for e in np.eye(len(x))])
