@@ -1,0 +1,200 @@
+"""Moments of a gradient estimate: exact where every draw is an exact subset, sampled in chunks elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from estimators import Estimator, Subset, subsets
+from estimators.base import evaluate
+from estimators.draws import resolve_draws
+from estimators.ops import Array, Ops
+
+from .metrics import Moments
+from .noise_source import NoiseSource
+from .objectives import Objective, Parameters
+
+MAX_OUTCOMES = 250_000  # combinations of draws summed over in exact moments
+BATCHES = 100  # groups of replicates for the jackknife
+MAX_SAMPLED_ITEMS = 512  # two [n, n] matrices per batch: 420 MB at this n
+_CHUNK = 1_000_000  # numbers in one draw of one chunk: 8 MB in float64
+_WARM_UP = 100  # calls before a state is frozen, as in the adaptive I-MLE code's gradient experiments
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is estimated: an estimator with its parameters, on a problem, on a backend.
+
+    Attributes:
+      estimator, params: the record and all its parameters.
+      ops: the backend.
+      objective, extension: f.
+      theta: `[n]` float64.
+      parameters: of the objective, float64.
+      k, samples: k and S.
+    """
+
+    estimator: Estimator
+    params: Mapping[str, Any]
+    ops: Ops
+    objective: Objective
+    extension: str
+    theta: np.ndarray
+    parameters: Parameters
+    k: int
+    samples: int
+
+    @property
+    def n(self) -> int:
+        """The number of items."""
+        return int(self.theta.shape[-1])
+
+    def gradients(self, draws: Mapping[str, Array], rows: int, state: Any, *, raw: bool) -> tuple[np.ndarray, Any]:
+        """Returns `[rows, n]` estimates and the next state; `raw` draws are numbers behind the draws."""
+        ops = self.ops
+        function = _compiled(
+            self.estimator, tuple(self.params.items()), ops, self.objective, self.extension, self.k, raw
+        )
+        on_device = {name: ops.asarray(value) for name, value in self.parameters.items()}
+        theta = ops.asarray(np.broadcast_to(self.theta, (rows, self.n)).copy())
+        gradient, state = function(theta, draws, on_device, state)
+        return np.asarray(gradient, np.float64), state
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    estimator: Estimator,
+    params: tuple[tuple[str, Any], ...],
+    ops: Ops,
+    objective: Objective,
+    extension: str,
+    k: int,
+    raw: bool,
+) -> Callable[..., tuple[Array, Any]]:
+    """Returns `(theta [R, n], draws, parameters, state) -> (gradient [R, n], state)`, compiled once for all seeds."""
+
+    def gradients(theta: Array, draws: Mapping[str, Array], parameters: Parameters, state: Any) -> tuple[Array, Any]:
+        def f(z: Array) -> Array:
+            return objective.extensions[extension](ops.xp, z, parameters)
+
+        if raw:
+            draws = resolve_draws(estimator, ops, theta, draws, f, k=k, params=dict(params))
+        _, _, gradient, state = evaluate(estimator, ops, theta, draws, f, k=k, params=dict(params), state=state)
+        return gradient, state
+
+    return ops.compile(gradients)
+
+
+def has_exact(question: Question) -> bool:
+    """Returns whether the estimate has few enough values to be summed over."""
+    declared = question.estimator.draws_for(question.k, question.params).values()
+    if not all(isinstance(draw, Subset) for draw in declared):
+        return False
+    outcomes = math.comb(question.n, question.k) ** (len(declared) * question.samples)
+    return outcomes <= MAX_OUTCOMES
+
+
+def exact_moments(question: Question, references: np.ndarray) -> Moments:
+    """Returns the moments as finite sums over all outcomes of the draws; `references [T, n]` as in `Moments`."""
+    gradients, weights = outcomes(question)
+    return Moments.of(gradients, weights, references)
+
+
+def outcomes(question: Question) -> tuple[np.ndarray, np.ndarray]:
+    """Returns every value of the estimate, `[K, n]`, and its probability, `[K]`."""
+    ops, k = question.ops, question.k
+    declared = question.estimator.draws_for(k, question.params)
+    slots = len(declared) * question.samples
+    states = subsets.enumerate(question.n, k)
+    grid = np.indices((len(states),) * slots).reshape(slots, -1) if slots else np.zeros((0, 1), int)
+    rows = grid.shape[1]
+    theta = ops.asarray(np.broadcast_to(question.theta, (rows, question.n)).copy())
+    on_device = {name: ops.asarray(value) for name, value in question.parameters.items()}
+
+    def f(z: Array) -> Array:
+        return question.objective.extensions[question.extension](ops.xp, z, on_device)
+
+    draws: dict[str, Array] = {}
+    log_weight = np.zeros(rows)
+    for index, (name, draw) in enumerate(declared.items()):
+        assert isinstance(draw, Subset)
+        chosen = grid[index * question.samples : (index + 1) * question.samples]
+        z = ops.asarray(states[chosen])
+        logits = theta[:1] if draw.logits is None else draw.logits(ops, theta, draws, f, k=k, **question.params)
+        log_weight += np.asarray(subsets.log_prob(ops, logits, k, z), np.float64).sum(axis=0)
+        draws[name] = z
+    gradients, _ = question.gradients(draws, rows, None, raw=False)
+    weights = np.exp(log_weight)
+    return gradients, weights / weights.sum()
+
+
+def sampled_moments(question: Question, source: NoiseSource, replicates: int, references: np.ndarray) -> Moments:
+    """Returns the averages over `BATCHES` equal batches of replicates, `[BATCHES, ...]`.
+
+    Args:
+      question: what is estimated.
+      source: of the noise; equal sources give equal noise to estimators that declare the same.
+      replicates: R, a multiple of `BATCHES`.
+      references: `[T, n]` as in `Moments`.
+
+    Raises:
+      ValueError: replicates is no multiple of `BATCHES` or too small, or n is beyond `MAX_SAMPLED_ITEMS`.
+    """
+    if replicates < 2 * BATCHES or replicates % BATCHES:
+        raise ValueError(f"replicates={replicates}: a multiple of {BATCHES}, at least {2 * BATCHES}, is needed")
+    if question.n > MAX_SAMPLED_ITEMS:
+        raise ValueError(f"n={question.n}: sampled moments hold n x n matrices; the limit is n={MAX_SAMPLED_ITEMS}")
+    state = _frozen_state(question, source)
+    batch = replicates // BATCHES
+    chunk = _chunk(question, batch)
+    parts: list[list[Moments]] = [[] for _ in range(BATCHES)]
+    for start in range(0, replicates, chunk):
+        rows = min(chunk, replicates - start)
+        raw = source.draws(question, rows, start // chunk)
+        rows_state = None if state is None else _repeat(question.ops, state, rows)
+        gradients, _ = question.gradients(raw, rows, rows_state, raw=True)
+        for first in range(0, rows, batch) if chunk >= batch else (0,):
+            part = gradients[first : first + batch]
+            weights = np.full(len(part), 1 / batch)
+            parts[(start + first) // batch].append(Moments.of(part, weights, references))
+    sums = [_add(group) for group in parts]
+    return Moments(**{name: np.stack([getattr(s, name) for s in sums]) for name in vars(sums[0])})
+
+
+def _add(group: list[Moments]) -> Moments:
+    """Returns the sum: each part already carries the weight 1/batch of each of its replicates."""
+    return Moments(**{name: sum(getattr(part, name) for part in group) for name in vars(group[0])})
+
+
+def _chunk(question: Question, batch: int) -> int:
+    """Returns how many replicates one call computes: whole batches, or a divisor of one."""
+    widest = 1
+    for draw in question.estimator.draws_for(question.k, question.params).values():
+        if not isinstance(draw, Subset):
+            widest = max(widest, math.prod(draw.axes))
+    room = max(1, _CHUNK // (question.samples * question.n * widest))
+    if room >= batch:
+        return batch * min(room // batch, BATCHES)
+    return max(size for size in range(1, room + 1) if batch % size == 0)
+
+
+def _frozen_state(question: Question, source: NoiseSource) -> dict[str, Array] | None:
+    """Returns the estimator's state `[1]` after the warm-up, frozen from then on; None without state."""
+    initial = question.estimator.initial_state
+    if initial is None:
+        return None
+    theta = question.ops.asarray(question.theta[None])
+    state = initial(question.ops, theta)
+    warm_up = source.spawn("warm-up")
+    for call in range(_WARM_UP):
+        _, state = question.gradients(warm_up.draws(question, 1, call), 1, state, raw=True)
+    return state
+
+
+def _repeat(ops: Ops, state: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    return {name: ops.xp.broadcast_to(value, (rows, *value.shape[1:])) for name, value in state.items()}
