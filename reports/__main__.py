@@ -1,0 +1,82 @@
+"""Command line: `python -m reports build` and `python -m reports table EXPERIMENT`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from .load import Results
+
+_STORE = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path("results/subsetgrad.sqlite"),
+    show_default=True,
+    help="The results to read, as `python -m benchmarks run` wrote them.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Reads a results store and writes a page or a table."""
+
+
+@main.command()
+@_STORE
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("reports/_build/index.html"),
+    show_default=True,
+    help="The page to write: one file, which needs no network.",
+)
+def build(store: Path, out: Path) -> None:
+    """Writes the page and prints its path."""
+    results = _read(store)
+    from . import page  # the drawing libraries take a second: not for --help, nor for an error message
+
+    text = page.build(results)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _stop(f"cannot write {out}: {error.strerror}") from error
+    click.echo(out)
+
+
+@main.command()
+@click.argument("experiment")
+@click.option("--format", "style", type=click.Choice(["markdown", "latex", "csv"]), default="markdown", show_default=True)
+@_STORE
+def table(experiment: str, style: str, store: Path) -> None:
+    """Prints the leaderboard of EXPERIMENT."""
+    results = _read(store)
+    known = sorted(results.rows["experiment"].unique())
+    if experiment not in known:
+        raise _stop(f"{store} holds no {experiment!r}; it holds: {', '.join(known)}")
+    from . import tables
+
+    click.echo(tables.printed(results.rows[results.rows["experiment"] == experiment], style), nl=False)
+
+
+def _read(store: Path) -> Results:
+    from . import load
+
+    try:
+        return load.read(store)
+    except load.StoreError as error:
+        raise _stop(str(error)) from error
+
+
+def _stop(message: str) -> click.ClickException:
+    """Returns an error that prints one line and ends with exit code 2."""
+    error = click.ClickException(message)
+    error.exit_code = 2
+    return error
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m reports")

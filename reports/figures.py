@@ -1,0 +1,279 @@
+"""Figures: drawn once, written as SVG for the page (light and dark) and as SVG and PDF to download.
+
+Text and axes are drawn in a sentinel colour that the inlined SVG turns into `currentColor`, so one drawing serves both
+themes; data colours are the colour-blind-safe palette's, and markers and hatches carry the same distinctions.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import pandas as pd  # noqa: E402
+import seaborn as sns  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure as Canvas  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator  # noqa: E402
+
+INK = "#010203"  # the sentinel: a colour nobody would choose
+WIDTH = 4.7  # inches: legible unscaled on a desk, and at three quarters on a telephone
+Z95 = 1.959964
+MARKERS = "oDsv^P"
+_BLUE, _ORANGE, _GREEN, *_REST = sns.color_palette("colorblind").as_hex()
+COLOURS = (_BLUE, _ORANGE, *_REST)
+FLOOR = _GREEN
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure: `svg` to inline, `svg_file` and `pdf_file` as data links, and its words."""
+
+    slug: str
+    title: str
+    caption: str
+    svg: str
+    svg_file: str
+    pdf_file: str
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One group of bars: a label, a value and a half-length of the error bar for each estimator, and published ticks."""
+
+    label: str
+    values: Sequence[float]
+    errors: Sequence[float]
+    outer: Sequence[float] | None = None
+    published: Sequence[float | None] | None = None
+
+
+@contextmanager
+def _canvas(slug: str, height: float) -> Iterator[Canvas]:
+    style = {
+        **{name: INK for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")},
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "svg.fonttype": "none",
+        "svg.hashsalt": slug,  # element ids: a salt of its own keeps two figures apart and two builds alike
+        "pdf.fonttype": 42,
+        "font.family": "sans-serif",
+        "font.size": 9.5,
+        "axes.linewidth": 0.7,
+        "hatch.linewidth": 0.8,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+    }
+    with mpl.rc_context(style):
+        yield Canvas(figsize=(WIDTH, height), layout="constrained")
+
+
+def _finish(canvas: Canvas, slug: str, title: str, caption: str, description: str) -> Figure:
+    files = {}
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("pdf", {"CreationDate": None, "Creator": None})):
+        buffer = io.BytesIO()
+        canvas.savefig(buffer, format=kind, metadata=metadata)
+        files[kind] = buffer.getvalue()
+        canvas.set_layout_engine("none")  # laid out once; the second format takes the same places
+    text = files["svg"].decode()
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r"\n\s*", "\n", text)
+    files["svg"] = text.encode()
+    return Figure(
+        slug,
+        title,
+        caption,
+        _inline(text, slug, title, description),
+        _data_link("image/svg+xml", files["svg"]),
+        _data_link("application/pdf", files["pdf"]),
+    )
+
+
+def _data_link(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{b64encode(content).decode()}"
+
+
+def _inline(text: str, slug: str, title: str, description: str) -> str:
+    """Returns the SVG for the page: named for a screen reader, ids of its own, ink that follows the theme."""
+    body = text[text.index("<svg") :]
+    head, body = body[: body.index(">")], body[body.index(">") + 1 :]
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)
+    assert box is not None  # noqa: S101 - matplotlib always writes it
+    body = re.sub(r'\bid="', f'id="{slug}-', body)
+    body = re.sub(r'href="#', f'href="#{slug}-', body)
+    body = body.replace("url(#", f"url(#{slug}-").replace(INK, "currentColor")
+    return (
+        f'<svg role="img" aria-labelledby="{slug}-title {slug}-desc" viewBox="0 0 {box[1]} {box[2]}" '
+        f'style="max-width:{float(box[1]) * 4 / 3:.0f}px"><title id="{slug}-title">{escape(title)}</title>'
+        f'<desc id="{slug}-desc">{escape(description)}</desc>{body}'
+    )
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Returns a value in few characters: `.046`, `1.67`, `177`, and `0` for what is zero to rounding."""
+    if abs(value) < 5e-13:
+        return "0"
+    text = f"{value:.{digits}g}" if abs(value) >= 1 else f"{value:.3f}"
+    if text in ("0.000", "-0.000"):
+        text = f"{value:.0e}".replace("e-0", "e-")
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def bars(slug: str, title: str, caption: str, labels: Sequence[str], groups: Sequence[Bars]) -> Figure:
+    """Returns a bar figure in the paper's form: one group on the left axis, a second, hatched, on an axis at the right."""
+    with _canvas(slug, 3.1) as canvas:
+        left = canvas.subplots()
+        width = 0.8 / len(groups)
+        told = []
+        for place, group in enumerate(groups):
+            axes = left if place == 0 else left.twinx()
+            colour = COLOURS[place]
+            offsets = [i - 0.4 + width * (place + 0.5) for i in range(len(labels))]
+            style = {"color": colour, "alpha": 0.85} if place == 0 else {"facecolor": "none", "hatch": "////"}
+            axes.bar(offsets, group.values, width * 0.92, edgecolor=colour, linewidth=1, label=group.label, **style)
+            if group.outer is not None:
+                axes.errorbar(offsets, group.values, yerr=group.outer, fmt="none", ecolor=INK, elinewidth=0.6, alpha=0.6)
+            axes.errorbar(offsets, group.values, yerr=group.errors, fmt="none", ecolor=INK, elinewidth=1.4, capsize=3)
+            reach = group.outer if group.outer is not None else group.errors
+            tops = [value + (error if error == error else 0) for value, error in zip(group.values, reach, strict=True)]
+            for x, top, value in zip(offsets, tops, group.values, strict=True):
+                if value == value:
+                    axes.annotate(
+                        number(value), (x, max(top, 0)), (0, 3), textcoords="offset points", ha="center", fontsize=7.5
+                    )
+            for x, value in zip(offsets, group.published or (), strict=False):
+                if value is not None:
+                    axes.plot([x - width * 0.55, x + width * 0.55], [value, value], color=FLOOR, linewidth=2)
+            axes.set_ylim(0, max([top for top in tops if top == top], default=1) * 1.12 or 1)
+            axes.set_ylabel(group.label)
+            axes.spines["right"].set_visible(place > 0)
+            told += [f"{group.label}: {label} {number(v)}" for label, v in zip(labels, group.values, strict=True)]
+        left.set_xticks(range(len(labels)), labels, fontsize=8.5)
+        left.set_xlim(-0.6, len(labels) - 0.4)
+        handles = [axes.containers[0] for axes in canvas.axes]
+        names = [group.label for group in groups]
+        if any(group.published for group in groups):
+            handles.append(Line2D([], [], color=FLOOR, linewidth=2))  # type: ignore[arg-type]
+            names.append("authors' notebook (read by eye)")
+        canvas.legend(handles, names, loc="outside upper center", ncols=3, fontsize=8, columnspacing=1.2)
+        return _finish(canvas, slug, title, caption, "; ".join(told) + ".")
+
+
+def dots(
+    slug: str,
+    title: str,
+    caption: str,
+    table: pd.DataFrame,
+    series: Sequence[str],
+    *,
+    axis: str,
+    floor: pd.DataFrame | None = None,
+    blank: dict[str, str] | None = None,
+) -> Figure:
+    """Returns a dot-and-interval figure, one line per estimator, best on top.
+
+    Args:
+      slug, title, caption: its name in files, its heading, and the two sentences under it.
+      table: rows of `load.summarise` for one metric.
+      series: the backends, in the order of their markers.
+      axis: the label of the value axis.
+      floor: rows of `load.summarise` for a metric drawn as ticks beside the dots.
+      blank: estimators without a value, and the word that stands in its place.
+    """
+    shown = table[table["value"].notna()]
+    order = shown.groupby("label")["value"].mean().sort_values(kind="stable")
+    labels = [str(label) for label in order.index]
+    blank = {label: why for label, why in (blank or {}).items() if label not in order.index}
+    places = {label: place for place, label in enumerate([*labels, *blank])}
+    plug_ins = set(table.loc[table["plug_in"], "label"]) | {label for label in blank if ":" in label}
+    with _canvas(slug, 1.25 + 0.255 * max(len(places), 1)) as canvas:
+        axes = canvas.subplots()
+        step = 0.44 / max(len(series) - 1, 1)
+        for turn, name in enumerate(series):
+            rows = shown[shown["series"] == name]
+            offset = step * turn - 0.22 if len(series) > 1 else 0.0
+            heights = [places[label] + offset for label in rows["label"]]
+            colour, marker = COLOURS[turn % len(COLOURS)], MARKERS[turn % len(MARKERS)]
+            for y, value, error, exact in zip(heights, rows["value"], rows["std_error"], rows["exact"], strict=True):
+                if not exact and error == error:
+                    axes.plot([value - Z95 * error, value + Z95 * error], [y, y], color=colour, linewidth=1.6)
+                axes.plot(value, y, marker, color=colour, mfc=colour if exact else "none", ms=4.6, mew=1.2)
+        if floor is not None:
+            for label, group in floor[floor["value"].notna()].groupby("label"):
+                if label in places:
+                    value = group["value"].iloc[0]
+                    axes.plot(value, places[str(label)], "|", color=FLOOR, ms=11, mew=2)
+        for label, why in blank.items():
+            axes.annotate(why, (0, places[label]), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        _scale(axes, shown)
+        axes.set_yticks(range(len(places)), [_short(label) for label in places], fontsize=9)
+        for tick, label in zip(axes.get_yticklabels(), places, strict=True):
+            if label in plug_ins:
+                tick.set_fontweight("bold")
+        axes.set_ylim(max(len(places), 1) - 0.4, -0.6)
+        axes.set_xlabel(axis)
+        axes.spines["right"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", color=INK, alpha=0.12, linewidth=0.6)
+        axes.set_axisbelow(True)
+        canvas.legend(
+            handles=_legend(series, floor is not None), loc="outside upper center", ncols=2, fontsize=8, handletextpad=0.3
+        )
+        first = shown[shown["series"] == series[0]].set_index("label")["value"] if series else pd.Series(dtype=float)
+        told = "; ".join(f"{label} {number(first.get(label, order[label]))}" for label in labels)
+        told += "".join(f"; {label}: {why}" for label, why in blank.items())
+        return _finish(canvas, slug, title, caption, f"{axis}, best first: {told}.")
+
+
+def _short(label: str) -> str:
+    """Returns a label that fits beside an axis; of a plug-in's path the end says most."""
+    label = label.replace("temperature=", "t=").replace("logits=", "")
+    return label if len(label) <= 24 else f"…{label[-23:]}"
+
+
+def _legend(series: Sequence[str], floor: bool) -> list[Line2D]:
+    handles = [
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ms=5, linestyle="", label=name)
+        for i, name in enumerate(series)
+    ]
+    handles.append(Line2D([], [], color=INK, marker="o", ms=5, linestyle="", label="filled: exact"))
+    handles.append(
+        Line2D([], [], color=INK, marker="o", mfc="none", ms=5, linewidth=1.4, label="hollow: sampled, 95 % interval")
+    )
+    if floor:
+        handles.append(
+            Line2D([], [], color=FLOOR, marker="|", ms=10, mew=2, linestyle="", label="floor: what an unbiased one shows")
+        )
+    return handles
+
+
+def _scale(axes: Axes, shown: pd.DataFrame) -> None:
+    """Sets a linear axis from zero, or where values span decades a symmetric log one, on which 0 has its place."""
+    clear = shown.loc[(shown["value"] > 3 * shown["std_error"].fillna(0)) & (shown["value"] > 1e-9), "value"]
+    if clear.empty or clear.max() / clear.min() < 12:
+        axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+        axes.axvline(0, color=INK, linewidth=0.7)
+        return
+    top = math.ceil(math.log10(clear.max()))
+    bottom = max(math.floor(math.log10(clear.min())), top - 5)
+    axes.set_xscale("symlog", linthresh=10.0**bottom, linscale=0.6)
+    ticks = [0.0, *(10.0**power for power in range(bottom, top + 1))]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)
+    low = min(0.0, float((shown["value"] - Z95 * shown["std_error"].fillna(0)).min()))
+    high = float((shown["value"] + Z95 * shown["std_error"].fillna(0)).max())
+    axes.set_xlim(low - 0.12 * 10.0**bottom, high * 1.3)
+    axes.axvline(0, color=INK, linewidth=0.7)
