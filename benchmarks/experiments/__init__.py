@@ -1,0 +1,20 @@
+"""The experiments: each module says what to run, and how to read it."""
+
+from ..grid import Experiment
+from .figure1 import FIGURE1
+from .figure3 import FIGURE3
+from .sweep import SWEEP
+
+EXPERIMENTS: tuple[Experiment, ...] = (FIGURE1, FIGURE3, SWEEP)
+
+
+def get(name: str) -> Experiment:
+    """Returns the experiment of that name.
+
+    Raises:
+      ValueError: no such experiment.
+    """
+    for experiment in EXPERIMENTS:
+        if experiment.name == name:
+            return experiment
+    raise ValueError(f"unknown experiment {name!r}; known: {', '.join(experiment.name for experiment in EXPERIMENTS)}")

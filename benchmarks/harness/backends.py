@@ -1,0 +1,54 @@
+"""Loads backends for the harness, which alone switches global settings of a framework."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from estimators import ops as ops_module
+from estimators.ops import BACKENDS, Ops
+
+
+def parse(text: str) -> tuple[str, str]:
+    """Returns `(backend, device)` of `torch`, `torch:cpu`, `jax:cuda`, ...
+
+    Raises:
+      ValueError: not one of them.
+    """
+    name = text if ":" in text else f"{text}:cpu"
+    if name not in BACKENDS:
+        raise ValueError(f"--backend {text!r} is not known; choose from {', '.join(BACKENDS)}")
+    backend, device = name.split(":")
+    return backend, device
+
+
+def installed() -> tuple[str, ...]:
+    """Returns the CPU backends whose framework is installed; nothing is imported."""
+    return tuple(f"{name}:cpu" for name in ("torch", "jax") if importlib.util.find_spec(name) is not None)
+
+
+def load(backend: str, device: str, dtype: str) -> Ops:
+    """Returns the `Ops`, with jax in 64-bit mode: the exact gradients need it, and float32 in still gives float32 out.
+
+    Raises:
+      RuntimeError: jax was used before in 32-bit mode.
+    """
+    if backend == "jax":
+        used_before = "jax" in sys.modules
+        import jax
+
+        if not jax.config.jax_enable_x64:
+            if used_before and jax.extend.backend.backends():
+                raise RuntimeError("jax is in use in 32-bit mode: set JAX_ENABLE_X64=1 before starting Python")
+            jax.config.update("jax_enable_x64", True)
+    return ops_module.load(f"{backend}:{device}", dtype)
+
+
+def threads() -> dict[str, int]:
+    """Returns how many threads each loaded framework computes with, where it says so."""
+    found = {}
+    if "torch" in sys.modules:
+        import torch
+
+        found["torch"] = torch.get_num_threads()
+    return found

@@ -1,0 +1,103 @@
+"""Computes the cells that are not stored yet, one after another, and stores each as it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .cell import Cell
+from .measure import quality_of
+from .store import Store
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell that has just been stored: its seconds, and why it failed if it did."""
+
+    cell: Cell
+    seconds: float
+    reason: str
+
+
+def todo(cells: Sequence[Cell], store: Store, fingerprint: str, *, force: bool) -> list[Cell]:
+    """Returns the cells without a good result by this code; all of them if `force`."""
+    done = {} if force else store.done()
+    return [cell for cell in cells if done.get(cell.key) != fingerprint]
+
+
+def run(
+    cells: Sequence[Cell],
+    store: Store,
+    *,
+    laws: dict[str, str],
+    run: str,
+    fingerprint: str,
+    report: Callable[[Outcome], None],
+) -> int:
+    """Computes and stores every cell; a cell that fails is stored with its reason, and the rest go on.
+
+    Args:
+      cells: what to compute.
+      store: where results go, cell by cell.
+      laws: estimator name -> forward law.
+      run, fingerprint: of this run.
+      report: called after each cell.
+
+    Returns:
+      How many cells failed.
+    """
+    failures = 0
+    for cell in cells:
+        start = time.perf_counter()
+        reason = ""
+        measurements = []
+        try:
+            measurements = quality_of(cell)
+        except Exception as error:  # noqa: BLE001  # an estimator may raise anything; its cell says so
+            reason = f"{type(error).__name__}: {error}"
+            failures += 1
+        seconds = time.perf_counter() - start
+        store.save(
+            cell,
+            measurements,
+            law=laws[cell.estimator],
+            fingerprint=fingerprint,
+            run=run,
+            seconds=seconds,
+            reason=reason,
+        )
+        report(Outcome(cell, seconds, reason))
+    return failures
+
+
+class Forecast:
+    """Predicts the time left from the mean time of like cells: cells differ a thousandfold in cost."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._left: dict[tuple[str, ...], int] = {}
+        self._spent: dict[tuple[str, ...], tuple[int, float]] = {}
+        for cell in cells:
+            self._left[self._kind(cell)] = self._left.get(self._kind(cell), 0) + 1
+
+    @staticmethod
+    def _kind(cell: Cell) -> tuple[str, ...]:
+        return (cell.estimator, str(cell.params), cell.backend, cell.device, str(cell.n), str(cell.k))
+
+    def note(self, outcome: Outcome) -> None:
+        """Takes note of a finished cell."""
+        kind = self._kind(outcome.cell)
+        self._left[kind] -= 1
+        count, total = self._spent.get(kind, (0, 0.0))
+        self._spent[kind] = (count + 1, total + outcome.seconds)
+
+    def seconds_left(self) -> float | None:
+        """Returns the predicted seconds, kinds not yet seen at the mean of the others; None before the first cell."""
+        if not self._spent:
+            return None
+        cells, seconds = (sum(column) for column in zip(*self._spent.values(), strict=True))
+        left = 0.0
+        for kind, count in self._left.items():
+            seen, spent = self._spent.get(kind, (cells, seconds))
+            left += count * spent / seen
+        return left

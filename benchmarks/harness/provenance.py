@@ -1,0 +1,88 @@
+"""Where a result comes from: code, versions, machine, threads."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import estimators
+
+from . import backends
+
+_LIBRARIES = ("numpy", "torch", "jax", "jaxlib", "array-api-compat", "subsetgrad")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def collect(command: str) -> dict[str, Any]:
+    """Returns the provenance of a run started by `command`, as JSON data."""
+    return {
+        "command": command,
+        **_commit(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "machine": {
+            "cpu": _processor(),
+            "cores": os.cpu_count(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        },
+        "threads": backends.threads(),
+    }
+
+
+def fingerprint(*estimator_names: str) -> str:
+    """Returns a hash of the code that results depend on: the estimators, the harness, plug-ins' modules.
+
+    Comments and layout do not count, so that a result outlives them.
+    """
+    files = sorted(Path(estimators.__file__).parent.rglob("*.py")) + sorted(Path(__file__).parent.glob("*.py"))
+    for name in sorted(estimator_names):
+        module, _, attribute = name.partition(":")
+        spec = importlib.util.find_spec(module) if attribute else None
+        if spec is not None and spec.origin is not None:
+            files.append(Path(spec.origin))
+    digest = hashlib.blake2b(digest_size=8)
+    for file in files:
+        digest.update(file.name.encode())
+        digest.update(ast.dump(ast.parse(file.read_bytes())).encode())
+    return digest.hexdigest()
+
+
+def _commit() -> dict[str, Any]:
+    """Returns commit and whether the work tree differs from it; nothing outside a git checkout."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True)  # noqa: S603, S607  # git, as the user has it
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for library in _LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    """Returns the processor's model, from the kernel where the standard library does not say."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
