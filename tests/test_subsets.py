@@ -12,6 +12,9 @@ import pytest
 
 from estimators import subsets
 
+# torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+
 SIZES = ((1, 0), (1, 1), (2, 1), (5, 0), (5, 1), (5, 4), (5, 5), (8, 3))
 SHIFT = 1024.0
 
@@ -198,3 +201,71 @@ class TestIdentities:
         theta = rows_of(n, k)[:9]
         left_out = np.asarray(subsets.marginals(ops, ops.asarray(-theta), n - k))
         np.testing.assert_allclose(computed(ops, n, k)[2]["marginals"][:9], 1 - left_out, rtol=0, atol=1e-13)
+
+
+def derivatives(ops, k, theta, u, v):
+    """Returns derivatives by automatic differentiation, forward, reverse and nested."""
+
+    def gradient_of(function):
+        return lambda x: ops.value_and_grad(lambda y: ops.xp.sum(function(y)))(x)[1]
+
+    def along(function, direction):
+        return lambda x: ops.jvp(function, (x,), (direction,))[1]
+
+    gradient = gradient_of(lambda x: subsets.log_partition(ops, x, k))
+    return {
+        "gradient": gradient(theta),
+        "hessian": along(gradient, u)(theta),
+        "third": along(along(gradient, u), v)(theta),
+        "marginals_jvp": along(lambda x: subsets.marginals(ops, x, k), u)(theta),
+        "marginals_vjp": gradient_of(lambda x: subsets.marginals(ops, x, k) * u)(theta),
+        "covariance_product_vjp": gradient_of(lambda x: subsets.covariance_product(ops, x, k, u) * v)(theta),
+        "entropy": gradient_of(lambda x: subsets.entropy(ops, x, k))(theta),
+    }
+
+
+@cache
+def differentiated(ops, n, k):
+    """Returns `(laws, u [R, n], v [R, n], derivatives of the library)` at all rows, ties and -inf among them."""
+    theta = rows_of(n, k)
+    u, v = np.random.default_rng(11).normal(size=(2, *theta.shape))
+    compiled = ops.compile(lambda *arrays: derivatives(ops, k, *arrays))
+    values = compiled(*(ops.asarray(array) for array in (theta, u, v)))
+    laws = [oracles.enumerated(row, k) for row in theta]
+    return laws, u, v, {name: np.asarray(value) for name, value in values.items()}
+
+
+class TestDerivatives:
+    n, k = 5, 2
+
+    def test_gradient_of_the_log_partition_is_the_marginals(self, ops):
+        laws, _, _, values = differentiated(ops, self.n, self.k)
+        np.testing.assert_allclose(values["gradient"], [law.marginals for law in laws], rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("name", ["hessian", "marginals_jvp", "marginals_vjp"])
+    def test_second_derivatives_are_covariances(self, ops, name):
+        laws, u, _, values = differentiated(ops, self.n, self.k)
+        exact = [law.covariance @ vector for law, vector in zip(laws, u, strict=True)]
+        np.testing.assert_allclose(values[name], exact, rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("name", ["third", "covariance_product_vjp"])
+    def test_third_derivatives_are_third_central_moments(self, ops, name):
+        laws, u, v, values = differentiated(ops, self.n, self.k)
+        exact = [np.einsum("ijl,j,l->i", law.third_moment, *pair) for law, *pair in zip(laws, u, v, strict=True)]
+        np.testing.assert_allclose(values[name], exact, rtol=0, atol=1e-12)
+
+    def test_gradient_of_the_entropy_is_minus_the_covariance_with_theta(self, ops):
+        laws, _, _, values = differentiated(ops, self.n, self.k)
+        theta = rows_of(self.n, self.k)
+        finite = np.where(np.isfinite(theta), theta, 0.0)
+        centred = [row - law.marginals @ row / self.k for law, row in zip(laws, finite, strict=True)]
+        exact = [-law.covariance @ row for law, row in zip(laws, centred, strict=True)]
+        np.testing.assert_allclose(values["entropy"], exact, rtol=0, atol=1e-11)
+        by_differences = oracles.finite_difference(lambda row: oracles.enumerated(row, self.k).entropy, theta[0])
+        np.testing.assert_allclose(values["entropy"][0], by_differences, rtol=0, atol=1e-9)
+
+    def test_score_is_the_subset_minus_the_marginals(self, ops):
+        theta, z = rows_of(self.n, self.k)[:3], subsets.enumerate(self.n, self.k)[:3]
+        score = ops.compile(ops.value_and_grad(lambda x: ops.xp.sum(subsets.log_prob(ops, x, self.k, ops.asarray(z)))))
+        marginals = np.asarray(subsets.marginals(ops, ops.asarray(theta), self.k))
+        np.testing.assert_allclose(np.asarray(score(ops.asarray(theta))[1]), z - marginals, rtol=0, atol=1e-12)
