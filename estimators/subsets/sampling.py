@@ -31,6 +31,8 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     """
     xp = ops.xp
     n = check_static(ops, theta, k)
+    if uniforms.shape[-1] != n:
+        raise ValueError(f"uniforms has {uniforms.shape[-1]} items on its last axis, theta has {n}")
     theta = ops.stop_gradient(theta)
     valid = valid_rows(ops, theta, k)[..., None]
     shape = (xp.zeros_like(theta) + uniforms).shape
