@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..ops import Array, Ops
 
 
@@ -51,17 +53,18 @@ def check(ops: Ops, theta: Array, k: int) -> None:
     Raises:
       TypeError, ValueError: as described, naming the first bad row.
     """
-    n = check_static(ops, theta, k)
-    if not ops.is_concrete(theta) or bool(ops.xp.all(valid_rows(ops, theta, k))):
+    check_static(ops, theta, k)
+    if not ops.is_concrete(theta):
         return
-    rows = ops.xp.reshape(theta, (-1, n))
-    for row in range(rows.shape[0]):
-        values = [float(value) for value in rows[row]]
-        where = f"theta[{row}]" if theta.ndim > 1 else "theta"
-        if any(value != value for value in values):
-            raise ValueError(f"{where} has a NaN logit; logits are finite, or -inf for an item that is never chosen")
-        if any(value == float("inf") for value in values):
-            raise ValueError(f"{where} has a +inf logit; use a large finite logit for an item that is always chosen")
-        finite = sum(value > float("-inf") for value in values)
-        if finite < k:
-            raise ValueError(f"{where} has {finite} finite logits, fewer than k={k}; lower k or raise some of them")
+    valid = valid_rows(ops, theta, k)
+    if bool(ops.xp.all(valid)):
+        return
+    row = next(index for index in np.ndindex(tuple(valid.shape)) if not bool(valid[index]))
+    values = [float(value) for value in theta[row]]
+    where = f"theta[{', '.join(map(str, row))}]" if row else "theta"
+    if any(value != value for value in values):
+        raise ValueError(f"{where} has a NaN logit; logits are finite, or -inf for an item that is never chosen")
+    if any(value == float("inf") for value in values):
+        raise ValueError(f"{where} has a +inf logit; use a large finite logit for an item that is always chosen")
+    finite = sum(value > float("-inf") for value in values)
+    raise ValueError(f"{where} has {finite} finite logits, fewer than k={k}; lower k or raise some of them")

@@ -42,7 +42,7 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     p, q = items_first(ops, tilted.p), items_first(ops, tilted.q)
     before = prefix(ops, p, q, k)[1]
     left = xp.astype(xp.full_like((xp.zeros_like(theta) + uniforms)[..., 0], float(k)), index_dtype(ops))
-    moved = xp.moveaxis(xp.broadcast_to(uniforms, shape), -1, 0)
+    moved = items_first(ops, xp.broadcast_to(uniforms, shape))[..., 0]
     _, (chosen,) = ops.scan(_step(ops), left, (p, q, before, moved), reverse=True)
     z = xp.astype(items_last(ops, chosen), theta.dtype)
     return xp.where(valid, z, xp.nan)

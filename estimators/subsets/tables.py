@@ -34,12 +34,13 @@ class Tables(NamedTuple):
 
 def items_first(ops: Ops, array: Array) -> Array:
     """Returns `[..., n]` as `[n, ..., 1]`."""
-    return ops.xp.moveaxis(array, -1, 0)[..., None]
+    # permute_dims, not moveaxis: torch.func.vmap has no rule for the latter.
+    return ops.xp.permute_dims(array, (array.ndim - 1, *range(array.ndim - 1)))[..., None]
 
 
 def items_last(ops: Ops, array: Array) -> Array:
     """Returns `[n, ...]` as `[..., n]`."""
-    return ops.xp.moveaxis(array, 0, -1)
+    return ops.xp.permute_dims(array, (*range(1, array.ndim), 0))
 
 
 def shift(ops: Ops, counts: Array) -> Array:

@@ -66,7 +66,8 @@ def _shift(ops: Ops, theta: Array, k: int) -> Array:
         slope = xp.sum(p * (1 - p), axis=-1, keepdims=True)
         low, high = xp.where(excess > 0, low, t), xp.where(excess > 0, t, high)
         newton = t - excess / slope
-        inner = (newton > low) & (newton < high)  # False where slope is 0
+        # False where slope is 0. True where the step is below the spacing of numbers at t, which is an end: stay there.
+        inner = (newton >= low) & (newton <= high)
         moved = xp.where(inner, newton, (low + high) / 2)
         t = xp.where(xp.abs(excess) > _TOLERANCE, moved, t)
     return t

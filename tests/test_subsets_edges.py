@@ -1,0 +1,248 @@
+"""The exact k-subset distribution at its edges: bad input, compilation, transforms, and logits meant to do harm."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import hypothesis.strategies as st
+import jax
+import numpy as np
+import oracles
+import pytest
+import torch
+from hypothesis import given, settings
+
+from estimators import ops as ops_module
+from estimators import subsets
+from estimators.subsets.tables import tables
+from estimators.subsets.tilting import tilt
+
+# torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+
+N = 5
+ROWS = 7
+RNG = np.random.default_rng(0)
+VECTOR, UNIFORMS, GOOD = RNG.normal(size=N), RNG.random((ROWS, N)), RNG.normal(size=(ROWS, N))
+FIRST = {k: 1.0 * (np.arange(N) < k) for k in range(N + 1)}  # the subset of the first k items
+FUNCTIONS = {
+    "log_partition": subsets.log_partition,
+    "marginals": subsets.marginals,
+    "entropy": subsets.entropy,
+    "kl_to_uniform": subsets.kl_to_uniform,
+    "covariance_product": lambda ops, theta, k: subsets.covariance_product(ops, theta, k, ops.asarray(VECTOR)),
+    "second_order_inclusions": subsets.second_order_inclusions,
+    "log_prob": lambda ops, theta, k: subsets.log_prob(ops, theta, k, ops.asarray(FIRST.get(k, VECTOR))),
+    "sample": lambda ops, theta, k: subsets.sample(ops, theta, k, ops.asarray(UNIFORMS)),
+}
+every_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+
+
+def with_bad_rows():
+    """Returns `GOOD` with every other row spoilt: NaN, +inf, one finite logit."""
+    theta = GOOD.copy()
+    theta[1, 2], theta[3, 0] = np.nan, np.inf
+    theta[5, 1:] = -np.inf
+    return theta
+
+
+class TestRows:
+    @every_function
+    @pytest.mark.parametrize("k", [0, 2, N])
+    def test_an_invalid_row_is_nan_and_leaves_the_others_as_they_are_in_jit_and_out(self, ops, function, k):
+        theta = with_bad_rows()
+        invalid = [
+            any(math.isnan(x) or x == math.inf for x in row) or sum(map(math.isfinite, row)) < k for row in theta
+        ]
+        assert sum(invalid) == (2 if k == 0 else 3)
+        good, bad = (np.asarray(function(ops, ops.asarray(array), k)) for array in (GOOD, theta))
+        assert not np.any(np.isnan(good))
+        assert np.all(np.isnan(bad[invalid]))
+        np.testing.assert_array_equal(bad[::2], good[::2])
+        compiled = ops.compile(lambda array: function(ops, array, k))
+        np.testing.assert_allclose(np.asarray(compiled(ops.asarray(theta))), bad, rtol=1e-13, atol=1e-15)
+
+    @every_function
+    def test_other_values_in_a_row_leave_the_others_bit_for_bit(self, ops, function):
+        theta = GOOD.copy()
+        theta[1::2] = 1e3 * theta[1::2] - 7
+        good, other = (np.asarray(function(ops, ops.asarray(array), 2)) for array in (GOOD, theta))
+        np.testing.assert_array_equal(other[::2], good[::2])
+
+
+@every_function
+def test_a_second_call_compiles_nothing_even_outside_jit(function, caplog):
+    ops = ops_module.load("jax:cpu")
+    theta = ops.asarray(GOOD)
+
+    def compilations(call):
+        caplog.clear()
+        with jax.log_compiles(), caplog.at_level(logging.DEBUG):
+            call(theta)
+        return sum("Finished XLA compilation" in record.getMessage() for record in caplog.records)
+
+    function(ops, theta, 3)
+    assert compilations(lambda array: function(ops, array, 3)) == 0
+    assert compilations(jax.jit(lambda array: array + 1)) == 1  # and this is how it would show
+
+
+class TestBadInput:
+    @every_function
+    @pytest.mark.parametrize(
+        ("k", "error", "message"),
+        [
+            (-1, ValueError, r"k=-1 is outside \[0, 5\] for n=5 items"),
+            (6, ValueError, r"k=6 is outside \[0, 5\] for n=5 items"),
+            (2.0, TypeError, "k=2.0 is a float"),
+            (True, TypeError, "k=True is a bool"),
+            ("2", TypeError, "k='2' is a str"),
+        ],
+    )
+    def test_k(self, ops, function, k, error, message):
+        with pytest.raises(error, match=message):
+            function(ops, ops.asarray(GOOD), k)
+
+    @every_function
+    def test_theta(self, ops, function):
+        for bad, error, message in (
+            ([0.0] * N, TypeError, "theta is a list, not an array"),
+            (1.0, TypeError, "theta is a float, not an array"),
+            (ops.asarray(1.0), ValueError, r"theta has shape \(\)"),
+            (ops.asarray(np.zeros((2, 0))), ValueError, r"theta has shape \(2, 0\)"),
+            (ops.xp.astype(ops.asarray(GOOD), ops.xp.float32), TypeError, "theta has dtype .*float32, .* in float64"),
+            (ops.xp.astype(ops.asarray(GOOD), ops.xp.int32), TypeError, "theta has dtype .*int32"),
+        ):
+            with pytest.raises(error, match=message):
+                function(ops, bad, 2)
+
+    def test_check_names_the_row_and_what_is_wrong_with_it(self, ops):
+        theta = with_bad_rows()
+        for row, message in ((1, "NaN logit"), (3, r"\+inf logit"), (5, "1 finite logits, fewer than k=2")):
+            batch = GOOD.copy()
+            batch[row] = theta[row]
+            with pytest.raises(ValueError, match=rf"theta\[{row}\] has an? {message}|theta\[{row}\] has {message}"):
+                subsets.check(ops, ops.asarray(batch), 2)
+            with pytest.raises(ValueError, match=f"theta has .*{message}"):
+                subsets.check(ops, ops.asarray(theta[row]), 2)
+        with pytest.raises(ValueError, match=r"theta\[1, 2\] has a NaN"):
+            subsets.check(ops, ops.asarray(np.stack([GOOD[:3], [GOOD[0], GOOD[1], theta[1]]])), 2)
+        with pytest.raises(ValueError, match="k=6 is outside"):
+            subsets.check(ops, ops.asarray(GOOD), 6)
+
+    def test_check_passes_valid_rows_and_looks_at_no_values_under_a_transform(self, ops):
+        subsets.check(ops, ops.asarray(GOOD), 2)
+        subsets.check(ops, ops.asarray(np.full((1, N), -np.inf)), 0)
+
+        def checked(theta):
+            subsets.check(ops, theta, 2)
+            return ops.xp.sum(theta)
+
+        ops.value_and_grad(checked)(ops.asarray(with_bad_rows()))
+        jax.jit(lambda theta: subsets.check(ops_module.load("jax"), theta, 2))(with_bad_rows())
+
+    def test_log_prob_of_a_vector_that_is_no_k_subset_is_minus_infinity(self, ops):
+        z = ops.asarray([[1.0, 1, 0, 0, 0], [1, 1, 1, 0, 0], [2, 0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5, 0]])
+        log_prob = np.asarray(subsets.log_prob(ops, ops.asarray(GOOD[0]), 2, z))
+        np.testing.assert_array_equal(np.isneginf(log_prob), [False, True, True, True])
+        with pytest.raises(ValueError, match="z has 4 items on its last axis, theta has 5"):
+            subsets.log_prob(ops, ops.asarray(GOOD), 2, z[:, :4])
+
+    def test_enumeration_is_complete_read_only_and_bounded(self):
+        for n, k in ((1, 0), (1, 1), (6, 3), (6, 6)):
+            np.testing.assert_array_equal(subsets.enumerate(n, k), oracles.subsets_of(n, k))
+        with pytest.raises(ValueError, match="read-only"):
+            subsets.enumerate(6, 3)[0, 0] = 2
+        with pytest.raises(ValueError, match=r"C\(40, 20\) = 137,846,528,820 subsets; the limit is 200,000"):
+            subsets.enumerate(40, 20)
+        with pytest.raises(ValueError, match="n=0 is not a number of items"):
+            subsets.enumerate(0, 0)
+        with pytest.raises(ValueError, match=r"k=7 is outside \[0, 6\]"):
+            subsets.enumerate(6, 7)
+
+
+class TestTransforms:
+    @pytest.mark.parametrize("name", ["log_partition", "marginals", "covariance_product", "entropy", "log_prob"])
+    def test_vmap_is_batching(self, ops, name):
+        vmap = torch.func.vmap if ops.name.startswith("torch") else jax.vmap
+        theta = ops.asarray(with_bad_rows())
+        mapped = vmap(lambda row: FUNCTIONS[name](ops, row, 2))(theta)
+        np.testing.assert_allclose(np.asarray(mapped), np.asarray(FUNCTIONS[name](ops, theta, 2)), rtol=1e-13)
+
+    def test_vmap_of_samples_is_batching(self, ops):
+        vmap = torch.func.vmap if ops.name.startswith("torch") else jax.vmap
+        theta, uniforms = ops.asarray(GOOD), ops.asarray(UNIFORMS)
+        mapped = vmap(lambda row, uniform: subsets.sample(ops, row, 2, uniform))(theta, uniforms)
+        np.testing.assert_array_equal(np.asarray(mapped), np.asarray(subsets.sample(ops, theta, 2, uniforms)))
+
+    @pytest.mark.parametrize("name", ["log_partition", "marginals"])
+    def test_torch_checks_first_and_second_derivatives_numerically(self, name):
+        ops = ops_module.load("torch:cpu")
+        theta = ops.asarray(GOOD[:2]).requires_grad_()
+        function = lambda array: FUNCTIONS[name](ops, array, 2)  # noqa: E731  # gradcheck wants one tensor
+        assert torch.autograd.gradcheck(function, theta, check_forward_ad=True)
+        assert torch.autograd.gradgradcheck(function, theta)
+
+
+logit = st.one_of(st.floats(-50, 50), st.sampled_from([0.0, 50.0, -50.0, -math.inf]))
+modest = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+def agree(ops, function, theta, k):
+    """Asserts that a compiled `(log_partition, marginals, entropy, covariance product)` is the enumerated one."""
+    law = oracles.enumerated(theta, k)
+    log_partition, marginals, entropy, product = (np.asarray(value) for value in function(ops.asarray(theta)))
+    assert log_partition == pytest.approx(law.log_partition, rel=1e-14, abs=1e-12)
+    np.testing.assert_allclose(marginals, law.marginals, rtol=1e-12, atol=1e-300)
+    assert entropy == pytest.approx(law.entropy, rel=1e-12, abs=1e-13)
+    np.testing.assert_allclose(product, law.covariance @ np.arange(len(theta)), rtol=0, atol=1e-12)
+
+
+def four(ops, theta, k):
+    v = ops.asarray(np.arange(theta.shape[-1]))
+    functions = (subsets.log_partition, subsets.marginals, subsets.entropy)
+    return (*(function(ops, theta, k) for function in functions), subsets.covariance_product(ops, theta, k, v))
+
+
+@modest
+@given(data=st.data(), theta=st.lists(logit, min_size=1, max_size=8))
+def test_any_logits_on_torch(data, theta):
+    ops = ops_module.load("torch:cpu")
+    k = data.draw(st.integers(0, sum(map(math.isfinite, theta))))
+    agree(ops, lambda array: four(ops, array, k), np.array(theta), k)
+
+
+JAX_FOUR = jax.jit(lambda theta: four(ops_module.load("jax:cpu"), theta, 3))
+
+
+@modest
+@given(theta=st.lists(logit, min_size=6, max_size=6).filter(lambda row: sum(map(math.isfinite, row)) >= 3))
+def test_any_logits_on_jax(theta):
+    agree(ops_module.load("jax:cpu"), JAX_FOUR, np.array(theta), 3)
+
+
+cluster = st.tuples(st.floats(-1e4, 1e4), st.sampled_from([0.0, 1e-6, 0.1, 10.0]), st.integers(1, 200))
+
+
+@modest
+@given(data=st.data(), clusters=st.lists(cluster, min_size=1, max_size=5), heavy=st.integers(0, 20))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_tilt_makes_k_a_likely_count_whatever_the_logits(dtype, data, clusters, heavy):
+    rng = np.random.default_rng(len(clusters))
+    parts = [centre + width * rng.normal(size=count) for centre, width, count in clusters]
+    theta = np.concatenate([*parts, rng.standard_cauchy(1 + heavy)])
+    k = data.draw(st.integers(1, len(theta) - 1))
+    ops = ops_module.load("torch:cpu", dtype)
+    t = tables(ops, ops.asarray(theta), k)
+    p = t.tilted.p.double()
+    variance = float((p * (1 - p)).sum())
+    spacing = np.spacing(np.abs(theta).max().astype(dtype))  # of the numbers that t is one of
+    assert abs(float(p.sum()) - k) < 0.02 + spacing * variance
+    assert float(t.total) * math.sqrt(1 + 2 * math.pi * variance) > 0.5
+
+
+@pytest.mark.parametrize(("n", "k"), [(2, 1), (10_000, 1), (10_000, 9_999), (10_000, 5_000)])
+def test_the_tilt_of_equal_logits_gives_each_item_its_share(n, k):
+    ops = ops_module.load("torch:cpu")
+    p = tilt(ops, ops.asarray(np.full(n, 3.0)), k).p
+    np.testing.assert_allclose(np.asarray(p), k / n, atol=0.02 / n)
