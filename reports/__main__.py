@@ -43,20 +43,22 @@ def build(store: Path, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise _stop(f"cannot write {out}: {error.strerror}") from error
+        raise _Stop(f"cannot write {out}: {error.strerror}") from error
     click.echo(out)
 
 
 @main.command()
 @click.argument("experiment")
-@click.option("--format", "style", type=click.Choice(["markdown", "latex", "csv"]), default="markdown", show_default=True)
+@click.option(
+    "--format", "style", type=click.Choice(["markdown", "latex", "csv"]), default="markdown", show_default=True
+)
 @_STORE
 def table(experiment: str, style: str, store: Path) -> None:
     """Prints the leaderboard of EXPERIMENT."""
     results = _read(store)
     known = sorted(results.rows["experiment"].unique())
     if experiment not in known:
-        raise _stop(f"{store} holds no {experiment!r}; it holds: {', '.join(known)}")
+        raise _Stop(f"{store} holds no {experiment!r}; it holds: {', '.join(known)}")
     from . import tables
 
     click.echo(tables.printed(results.rows[results.rows["experiment"] == experiment], style), nl=False)
@@ -68,14 +70,13 @@ def _read(store: Path) -> Results:
     try:
         return load.read(store)
     except load.StoreError as error:
-        raise _stop(str(error)) from error
+        raise _Stop(str(error)) from error
 
 
-def _stop(message: str) -> click.ClickException:
-    """Returns an error that prints one line and ends with exit code 2."""
-    error = click.ClickException(message)
-    error.exit_code = 2
-    return error
+class _Stop(click.ClickException):
+    """Prints one line and ends with exit code 2."""
+
+    exit_code = 2
 
 
 if __name__ == "__main__":

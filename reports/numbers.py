@@ -15,6 +15,8 @@ from typing import Any
 
 SEEDS = (1234, 1067, 9198, 9453, 6240, 7044, 1755, 7898, 3131, 1277)
 PROBLEMS = {"figure1": {"n": 10, "k": 5, "seeds": SEEDS}, "figure3": {"n": 10, "k": 1, "seeds": SEEDS[:1]}}
+STEP = {"step_size": 2.5}
+SUM_OF_GAMMA = {"step_size": 2.5, "kappa": 5}
 LOGSIGMOID = {"logits": "logsigmoid", "temperature": 2.0}
 THETA = {"logits": "theta", "temperature": 2.0}
 
@@ -23,9 +25,9 @@ PAPER_FIGURES: dict[str, tuple[tuple[str, Mapping[str, Any], str], ...]] = {
     "figure1": (
         ("sfe", {}, "SFE"),
         ("softsub", LOGSIGMOID, "SoftSub"),
-        ("imle_sog", {}, "I-MLE"),
-        ("simple_f", {}, "SIMPLE-F"),
-        ("simple_b", {}, "SIMPLE-B"),
+        ("imle_sog", SUM_OF_GAMMA, "I-MLE"),
+        ("simple_f", STEP, "SIMPLE-F"),
+        ("simple_b", SUM_OF_GAMMA, "SIMPLE-B"),
         ("simple", {}, "SIMPLE"),
     ),
     "figure3": (("simple", {}, "SIMPLE"), ("stgs", {}, "ST Gumbel-Softmax")),
@@ -99,20 +101,20 @@ _EXACT = {
 _SAMPLED: tuple[tuple[str, Mapping[str, Any], str], ...] = (
     (
         "imle_sog",
-        {},
+        SUM_OF_GAMMA,
         "bias 0.4597 0.1385 .00072 0.45947 .00016, variance 0.0313 0.0249 .00036 0.03137 .00008, "
         "error 0.5790 - .00058 0.57900 .00013, error_std 0.173 - .0004, relative_bias 2.196 - .0018, "
         "total_variance 2.463 - .0053",
     ),
     (
         "imle_gumbel",
-        {},
+        STEP,
         "bias 0.2828 0.1534 .00080 0.28084 .00018, variance 0.0461 - .00031 0.04637 .00007, "
         "error 0.5596 - .00067 0.55859 .00015, relative_bias 1.405 - .0025, total_variance 3.872 - .0052",
     ),
     (
         "simple_b",
-        {},
+        SUM_OF_GAMMA,
         "bias 0.3731 0.1399 .00027 0.37288 .00006, variance 0.0063 0.0061 .00005 0.00635 .00001, "
         "error 0.4169 - .00022 0.41693 .00005, error_std 0.064 - .00015, relative_bias 1.487 - .0007, "
         "total_variance 0.326 - .0009",
@@ -134,10 +136,10 @@ _SAMPLED: tuple[tuple[str, Mapping[str, Any], str], ...] = (
 # Read from figures: estimator, then metric, the authors' notebook, the SFESS notebook (- where it does not plot it).
 _PLOTTED: tuple[tuple[str, Mapping[str, Any], str], ...] = (
     ("softsub", LOGSIGMOID, "bias .08 .082, variance .031 .031, error .27 .27"),
-    ("imle_sog", {}, "bias .46 .458, variance .032 .031, error .57 .58"),
+    ("imle_sog", SUM_OF_GAMMA, "bias .46 .458, variance .032 .031, error .57 .58"),
     ("sfe", {}, "bias .004 -, variance .131 .130, error 1.00 1.00"),
-    ("simple_f", {}, "bias .29 -, variance .076 -, error .68 -"),
-    ("simple_b", {}, "bias .375 -, variance .006 -, error .42 -"),
+    ("simple_f", STEP, "bias .29 -, variance .076 -, error .68 -"),
+    ("simple_b", SUM_OF_GAMMA, "bias .375 -, variance .006 -, error .42 -"),
     ("simple", {}, "bias .035 .035, variance .012 .0125, error .24 .245"),
 )
 # One value a seed, in the order of SEEDS; with the largest standard error of any of them where sampled.
@@ -145,17 +147,17 @@ _PER_SEED: tuple[tuple[str, Mapping[str, Any], str, float, str], ...] = (
     ("simple", {}, "bias", 0, ".0380 .0199 .0122 .0517 .0526 .0145 .0328 .0210 .0503 .0754"),
     ("simple", {}, "variance", 0, ".0057 .0077 .0007 .0339 .0175 .0048 .0087 .0037 .0039 .0365"),
     ("simple", {}, "error", 0, ".2000 .2647 .0825 .3747 .3453 .2001 .2413 .1481 .1888 .4221"),
-    ("simple_f", {}, "bias", 0, ".3153 .1047 .1646 .4000 .3100 .0584 .1435 .4138 .5534 .4356"),
-    ("simple_f", {}, "variance", 0, ".0610 .1188 .0717 .0811 .0659 .0656 .0700 .0672 .0626 .0924"),
-    ("simple_f", {}, "error", 0, ".6283 .6754 .5637 .7541 .6845 .6449 .6129 .6718 .7507 .7997"),
+    ("simple_f", STEP, "bias", 0, ".3153 .1047 .1646 .4000 .3100 .0584 .1435 .4138 .5534 .4356"),
+    ("simple_f", STEP, "variance", 0, ".0610 .1188 .0717 .0811 .0659 .0656 .0700 .0672 .0626 .0924"),
+    ("simple_f", STEP, "error", 0, ".6283 .6754 .5637 .7541 .6845 .6449 .6129 .6718 .7507 .7997"),
     ("sfe", {}, "variance", 0, ".1384 .1201 .1219 .1401 .1244 .1105 .1129 .1963 .1219 .1249"),
     ("sfe", {}, "error", 0, ".9944 1.0234 .9903 .9827 .9934 1.0061 .9902 .9900 1.0147 1.0025"),
     ("ste", {}, "bias", 0, ".2411 .1427 .1861 .1811 .1640 .2372 .0895 .3021 .1868 .1663"),
     ("ste", {}, "error", 0, ".3377 .3164 .2328 .4319 .3492 .3406 .2598 .3720 .2582 .4588"),
     ("marginal_pass", {}, "bias", 0, ".0380 .0199 .0122 .0517 .0526 .0145 .0328 .0210 .0503 .0754"),
     ("marginal_pass", {}, "error", 0, ".0380 .0199 .0122 .0517 .0526 .0145 .0328 .0210 .0503 .0754"),
-    ("imle_sog", {}, "bias", 0.00065, ".3974 .4431 .3090 .4705 .4428 .3365 .3405 .4701 .7599 .6251"),
-    ("simple_b", {}, "bias", 0.00026, ".3937 .2632 .2384 .4447 .3715 .1703 .2534 .4577 .6053 .5307"),
+    ("imle_sog", SUM_OF_GAMMA, "bias", 0.00065, ".3974 .4431 .3090 .4705 .4428 .3365 .3405 .4701 .7599 .6251"),
+    ("simple_b", SUM_OF_GAMMA, "bias", 0.00026, ".3937 .2632 .2384 .4447 .3715 .1703 .2534 .4577 .6053 .5307"),
     ("softsub", LOGSIGMOID, "bias", 0.0004, ".0726 .0332 .0160 .1272 .1207 .0131 .0629 .2040 .1402 .0381"),
 )
 
@@ -169,6 +171,7 @@ def _figure1() -> Iterator[Number]:
     for estimator, entries in _EXACT.items():
         exact = base | {"estimator": estimator, "kind": "exact", "origin": "reference", "source": _ENUMERATED}
         exact["samples"] = 2 if estimator == "rloo" else 1  # leave-one-out needs a second sample
+        exact["params"] = STEP if estimator == "simple_f" else {}
         for metric, mean, *spread in _fields(entries):
             yield _number(mean, metric=metric, **exact)
             for text in spread:

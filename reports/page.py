@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,12 @@ EXPERIMENTS: Mapping[str, Mapping[str, Any]] = {
 }
 _OURS = ("bias", "variance", "error")
 _SCALE = ("relative_bias", "total_variance", "relative_mse")
+_LAWS = {
+    "relaxed": ", which evaluates the objective between the subsets",
+    "plackett_luce": ", which samples another law than the target's (Plackett–Luce)",
+    "perturb_and_map": ", which samples another law than the target's (perturb and MAP)",
+    "map": ", which only sees the most probable subset",
+}
 _BY_NAME = {metric.name: metric for metric in tables.METRICS}
 
 
@@ -44,6 +51,7 @@ def build(results: Results) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.filters["breakable"] = _breakable
     comparison = published.compare(rows)
     pairs = tables.backends(rows)
     sections = [_section(name, rows) for name in EXPERIMENTS]
@@ -66,12 +74,15 @@ def build(results: Results) -> str:
         "constants": tables.constants(rows),
         "row_count": len(rows),
         "browser": Markup(tables.browser(rows)),  # noqa: S704 - itables escapes the cells itself
-        "rows_file": _link(
-            "application/gzip", gzip.compress(_csv(rows[_stored(rows)]).encode(), compresslevel=6, mtime=0)
-        ),
-        "comparison_file": _text_link("text/csv", _csv(comparison.drop(columns="index"))),
+        "rows_file": _compressed(_csv(rows[_stored(rows)])),
+        "comparison_file": _compressed(_csv(comparison.drop(columns="index"))),
     }
     return environment.get_template("page.html.j2").render(context)
+
+
+def _breakable(text: str) -> Markup:
+    """Returns a name that a narrow column may break after its punctuation."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_.:=])", text))
 
 
 def _stored(rows: pd.DataFrame) -> list[str]:
@@ -84,6 +95,10 @@ def _csv(table: pd.DataFrame) -> str:
 
 def _link(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{b64encode(content).decode()}"
+
+
+def _compressed(text: str) -> str:
+    return _link("application/gzip", gzip.compress(text.encode(), mtime=0))
 
 
 def _text_link(kind: str, text: str) -> str:
@@ -156,7 +171,9 @@ def _as_published(
 
     groups = []
     for name in names:
-        inner = [cell(own, name, "spread") if many else figures.Z95 * cell(own, name, "std_error") for *_, own in chosen]
+        inner = [
+            cell(own, name, "spread") if many else figures.Z95 * cell(own, name, "std_error") for *_, own in chosen
+        ]
         outer = [cell(own, "error_std", "value") for *_, own in chosen] if name == "error" else None
         plotted = [_plotted(experiment, estimator, params, name, objective) for estimator, params, _ in chosen]
         values = [cell(own, name, "value") for *_, own in chosen]
@@ -192,11 +209,13 @@ def _dots(board: dict[str, Any], table: pd.DataFrame, name: str) -> figures.Figu
     for line in board["lines"]:
         if name not in line.entries or line.entries[name].order == math.inf:
             failed = any("failed" in note for note in line.notes)
-            blank[line.label] = next((note for note in line.notes if "failed" in note), "undefined" if not failed else "")
+            blank[line.label] = next(
+                (note for note in line.notes if "failed" in note), "undefined" if not failed else ""
+            )
     floor = table[table["metric"] == "bias_floor"] if name == "bias" else None
     reads = {
-        "bias": "Left is better; green ticks are the floor, which even an unbiased estimator shows at this many replicates.",
-        "relative_bias": "Left is better; an estimator with no bias in direction can still stand at the right, by its length.",
+        "bias": "Left is better; green ticks are the floor, which an unbiased estimator would show too.",
+        "relative_bias": "Left is better; an estimator without bias in direction can stand far right by its length.",
     }.get(name, "Left is better, and the best estimator is on top.")
     seeds = f"mean over {board['seeds']} seeds" if board["seeds"] > 1 else "one seed"
     caption = f"{metric.meaning}; {seeds}, intervals from sampling alone. {reads}"
@@ -217,21 +236,23 @@ def _headlines(sections: list[dict[str, Any]], comparison: pd.DataFrame, pairs: 
     found = []
     board = next((board for section in sections for board in section["boards"]), None)
     lines = [line for line in board["lines"] if not line.reference] if board else []
-    lines = [line for line in lines if {"error", "bias"} <= set(line.entries) and line.entries["error"].order < math.inf]
+    lines = [
+        line for line in lines if {"error", "bias"} <= set(line.entries) and line.entries["error"].order < math.inf
+    ]
     if board and lines:
 
         def told(line: tables.Line) -> str:
             return f"{line.label} ({line.entries['error'].text})"
 
-        found.append(f"Least error on {board['problem']}: {told(lines[0])}, with law {line_law(lines[0])}.")
+        found.append(f"Least error on {board['problem']}: {told(lines[0])}{_LAWS.get(lines[0].law, '')}.")
         sampling = [line for line in lines if line.law == TARGET]
         if sampling and sampling[0] is not lines[0]:
-            found.append(f"Least error of those that sample the target law itself: {told(sampling[0])}.")
+            found.append(f"Least error of those that sample subsets from the target law: {told(sampling[0])}.")
         best = [line for line in lines if line.entries["bias"].best]
         if best:
             names = ", ".join(told(line) for line in best[:6])
             more = f" and {len(best) - 6} more" if len(best) > 6 else ""
-            found.append(f"Least bias, {best[0].entries['bias'].text}: {names}{more}; their errors in brackets.")
+            found.append(f"Least bias, {_least(best)}: {names}{more}; in brackets their errors.")
         warned = [line for line in lines if any("uphill" in note for note in line.notes)]
         if warned:
             found.append("Going uphill more than down: " + ", ".join(line.label for line in warned) + ".")
@@ -241,9 +262,10 @@ def _headlines(sections: list[dict[str, Any]], comparison: pd.DataFrame, pairs: 
     return [*found, *([_verdict(pairs)] if len(pairs) else [])]
 
 
-def line_law(line: tables.Line) -> str:
-    """Returns a line's law in words."""
-    return line.law.replace("_", " ")
+def _least(best: list[tables.Line]) -> str:
+    """Returns the least bias in words; exact values say it best."""
+    exact = [line.entries["bias"].text for line in best if line.entries["bias"].exact]
+    return (exact or [best[0].entries["bias"].text])[0]
 
 
 def _verdict(pairs: pd.DataFrame) -> str:
@@ -268,6 +290,7 @@ def _verdict(pairs: pd.DataFrame) -> str:
 def _published(comparison: pd.DataFrame) -> dict[str, Any]:
     """Returns the comparison as the page shows it: a line per quantity, its published values side by side."""
     series = list(comparison["series"].unique())
+    sources = list(dict.fromkeys(number.source for number in published.NUMBERS))
     lines = []
     keys = ["experiment", "objective", "estimator", "variant", "metric", "statistic", "seed"]
     variant = [", ".join(f"{name} {value}" for name, value in params.items()) for params in comparison["params"]]
@@ -287,11 +310,12 @@ def _published(comparison: pd.DataFrame) -> dict[str, Any]:
             line["ours"][name] = text
         known = group["agrees"].dropna()
         line["agrees"] = None if known.empty else bool(known.all())
-        line["sources"] = list(dict.fromkeys(each.source for each in numbers))
+        line["sources"] = sorted({sources.index(each.source) + 1 for each in numbers})
         lines.append(line)
     counted = comparison["agrees"].dropna()
     return {
         "series": series,
+        "sources": sources,
         "agree": int(counted.sum()),
         "compared": len(counted),
         "absent": int(comparison["agrees"].isna().sum()),

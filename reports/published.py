@@ -34,6 +34,8 @@ def agreement(number: Number, value: float, std_error: float = 0.0) -> bool:
 def matching(rows: pd.DataFrame, experiment: str, estimator: str, params: Mapping[str, Any]) -> pd.DataFrame:
     """Returns the experiment's rows of one estimator whose parameters include `params`."""
     rows = rows[(rows["experiment"] == experiment) & (rows["estimator"] == estimator)]
+    if not params:
+        return rows
     fits = {text: params.items() <= json.loads(text).items() for text in rows["params"].unique()}
     return rows[rows["params"].map(fits).astype(bool)]
 
@@ -51,11 +53,14 @@ def compare(frame: pd.DataFrame) -> pd.DataFrame:
     rows = prepare(frame)
     rows = select(rows)
     rows = rows[(rows["target"] == TARGET) & rows["value"].notna()]
+    all_series = sorted(rows["series"].unique(), key=lambda name: (not name.startswith("torch"), name))
+    parts = dict(iter(rows.groupby(["experiment", "estimator", "metric", "objective"])))
     names = [each.name for each in fields(Number)]
     found = []
     for index, number in enumerate(NUMBERS):
-        own = _rows_of(number, rows)
-        for series in sorted(rows["series"].unique(), key=lambda name: (not name.startswith("torch"), name)):
+        part = parts.get((number.experiment, number.estimator, number.metric, number.objective))
+        own = rows[:0] if part is None else _rows_of(number, part)
+        for series in all_series:
             ours, ours_se = _statistic(number, own[own["series"] == series])
             agrees = None if ours is None else agreement(number, ours, ours_se)
             record = {name: getattr(number, name) for name in names}
@@ -68,7 +73,6 @@ def compare(frame: pd.DataFrame) -> pd.DataFrame:
 def _rows_of(number: Number, rows: pd.DataFrame) -> pd.DataFrame:
     problem = PROBLEMS[number.experiment]
     own = matching(rows, number.experiment, number.estimator, number.params)
-    own = own[(own["metric"] == number.metric) & (own["objective"] == number.objective)]
     own = own[(own["n"] == problem["n"]) & (own["k"] == problem["k"]) & (own["samples"] == number.samples)]
     if number.replicates is not None:
         own = own[own["replicates"] == number.replicates]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from .load import METHOD, PROBLEM, TARGET, problems, select, series_of, summaris
 REFERENCE = "exact_enum"  # the exact gradient itself: shown, never "best"
 NEARLY = 1e-9  # two exact values that differ by less, relative to the larger of them and 1, are the same value
 _SINGLE = 1e-4  # the same in single precision
-_LATEX = {"⟦": r"\textbf{", "⟧": "}", "±": r"$\pm$", "P(ĝ = 0)": r"$P(\hat g=0)$", "–": "--", "≈": r"$\approx$"}
+_LATEX = {"⟦": r"\textbf{", "⟧": "}", "±": r"$\pm$", "P(ĝ = 0)": r"$P(\hat g=0)$", "–": "--", "×": r"$\times$"}
 _BESIDE = ("bias_raw", "bias_floor", "error_std")  # quoted with other metrics, no columns of their own
 
 
@@ -60,12 +61,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Line:
-    """One method of the leaderboard: `entries` by metric, `notes` what a reader should be warned of."""
+    """One method of the leaderboard: `entries` by metric, `notes` what a reader should be warned of.
+
+    `budget` says how many samples one estimate takes: S, and beside it the estimator's own parameter of that name.
+    """
 
     label: str
     params: str
     law: str
     samples: int
+    budget: str
     seeds: int
     series: str
     plug_in: bool
@@ -121,6 +126,8 @@ def leaderboard(rows: pd.DataFrame) -> list[Line]:
         seeds = max((int(row["seeds"]) for row in values.values()), default=0)
         first = group.iloc[0]
         about = {name: first[name] for name in ("label", "params", "law", "samples", "plug_in")}
+        inner = json.loads(first["params"]).get("samples")
+        about["budget"] = str(first["samples"]) if inner is None else f"{first['samples']} × {inner}"
         about |= {"series": series, "seeds": seeds, "reference": first["estimator"] == REFERENCE}
         found.append((about, values, _notes(values, group, seeds, most_seeds)))
     columns = {metric.name: _column(metric, found) for metric in columns_of(rows)}
@@ -194,7 +201,7 @@ def _notes(values: dict[str, Any], group: pd.DataFrame, seeds: int, most_seeds: 
 def printed(rows: pd.DataFrame, style: str) -> str:
     """Returns an experiment's leaderboard as `markdown`, `latex` or `csv` (one line a method and series, in full)."""
     if style == "csv":
-        return wide(rows).to_csv(index=False, lineterminator="\n")
+        return str(wide(rows).to_csv(index=False, lineterminator="\n"))
     parts = []
     for name, group in problems(rows, str(rows["experiment"].iloc[0])):
         cells = []
@@ -202,7 +209,7 @@ def printed(rows: pd.DataFrame, style: str) -> str:
             texts = list(line.entries.values())
             left, right = ("**", "**") if style == "markdown" else "⟦⟧"
             marked = [f"{left}{entry.text}{right}" if entry.best else entry.text for entry in texts]
-            cells.append([line.label, *marked, line.law, line.samples, line.seeds])
+            cells.append([line.label, *marked, line.law, line.budget, line.seeds])
         headings = ["estimator", *(metric.heading for metric in columns_of(group)), "law", "S", "seeds"]
         format_ = {"markdown": "github", "latex": "latex_booktabs"}[style]
         text = tabulate(cells, headings, tablefmt=format_, disable_numparse=True)
@@ -230,8 +237,8 @@ def wide(rows: pd.DataFrame) -> pd.DataFrame:
 def backends(rows: pd.DataFrame) -> pd.DataFrame:
     """Returns, per experiment and method, how far the series lie apart at most, over seeds and metrics.
 
-    Columns: `sampled` (pairs compared), `z` (largest difference in combined standard errors) and where; `exact` (pairs),
-    `difference` (largest, relative to the larger value where that exceeds 1) and where; `agree`.
+    Columns: `sampled` (pairs compared), `z` (largest difference in combined standard errors) and where; `exact`
+    (pairs), `difference` (largest, relative to the value where that exceeds 1) and where; `agree`.
     """
     chosen = select(rows)
     chosen = chosen[(chosen["target"] == TARGET) & chosen["value"].notna() & chosen["std_error"].notna()]
@@ -263,7 +270,7 @@ def backends(rows: pd.DataFrame) -> pd.DataFrame:
         for part, name in ((sampled, "z"), (exact, "difference")):
             place = part[name].idxmax() if len(part) else None
             line[name] = float("nan") if place is None else float(part[name][place])
-            line[f"{name}_where"] = "" if place is None else f"{part['metric'][place]}, seed {part['seed'][place]}"
+            line[f"{name}_where"] = "" if not line[name] > 0 else f"{part['metric'][place]}, seed {part['seed'][place]}"
         found.append(line)
     return pd.DataFrame(found).sort_values(["agree", "experiment", "label"], ignore_index=True)
 
@@ -294,6 +301,9 @@ def browser(rows: pd.DataFrame) -> str:
         exact=rows["exact"].map({True: "exact", False: "sampled"}),
         params=rows["params"].replace("{}", ""),
     )
+    # Categories are written once and numbered in the rows: a third of the bytes.
+    words = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    table = table.astype(dict.fromkeys(words, "category"))
     text = to_html_datatable(
         table,
         connected=False,
@@ -306,7 +316,12 @@ def browser(rows: pd.DataFrame) -> str:
         column_filters="footer",
         pageLength=15,
         lengthMenu=[15, 50, 200],
-        layout={"topStart": "buttons", "topEnd": "search", "bottomStart": ["info", "pageLength"], "bottomEnd": "paging"},
+        layout={
+            "topStart": "buttons",
+            "topEnd": "search",
+            "bottomStart": ["info", "pageLength"],
+            "bottomEnd": "paging",
+        },
         buttons=["copyHtml5", {"extend": "csvHtml5", "filename": "subsetgrad-rows"}, "colvis"],
         display_logo_when_loading=False,
         text_in_header_can_be_selected=False,
@@ -315,7 +330,12 @@ def browser(rows: pd.DataFrame) -> str:
     )
     # The library's own code, once; then the table, without the links to its web site.
     text = generate_init_offline_itables_html(options.dt_bundle) + text
-    return re.sub(r"<noscript>.*?</noscript>|<sup><a href=https?:[^>]*>.*?</a></sup>|<a href=https?:[^>]*>|</a>", "", text, flags=re.DOTALL)
+    return re.sub(
+        r"<noscript>.*?</noscript>|<sup><a href=https?:[^>]*>.*?</a></sup>|<a href=https?:[^>]*>|</a>",
+        "",
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def _rounded(value: float) -> float | None:
