@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from .draws import SUBSET as SUBSET
@@ -216,6 +216,9 @@ def evaluate(
     """
     xp = ops.xp
     theta = ops.stop_gradient(theta)
+    if k == 0:  # nothing to choose: one point, no gradient
+        nothing = xp.where(valid_rows(ops, theta, k)[..., None], xp.zeros_like(theta), xp.nan)
+        return nothing[None], xp.ones_like(nothing[None, ..., 0]), nothing, state
     points, weights, gradient, state = estimator.estimate(ops, theta, draws, f, k=k, state=state, **params)
     valid = valid_rows(ops, theta, k)[..., None]
     gradient = xp.where(theta == -xp.inf, 0.0, gradient)
@@ -244,7 +247,7 @@ def expectation(
     return loss + _attach(ops)(theta, gradient), state
 
 
-@lru_cache(maxsize=None)
+@cache
 def _attach(ops: Ops) -> Callable[[Array, Array], Array]:
     """Returns `(theta [B, n], gradient [B, n]) -> zeros [B]` with that gradient; (θ − θ)·ĝ would be NaN at -inf."""
     return ops.custom_vjp(

@@ -78,7 +78,7 @@ def sum_of_gamma(kappa: float, tau: float = 1.0, terms: int = 10) -> Noise:
             raise ValueError(f"{name}={value!r} of the sum-of-gamma noise must be positive")
     index = np.arange(1, int(terms) + 1)
 
-    def transform(xp: Any, draw: Draw, shape: tuple[int, ...]) -> Array:
+    def transform(_: Any, draw: Draw, shape: tuple[int, ...]) -> Array:
         total = 0.0
         for i in index:  # the s terms of the definition; a few, and one array at a time keeps the memory flat
             total = total + draw("gamma", shape, 1 / kappa) * (kappa / float(i))
@@ -96,7 +96,7 @@ def numpy_draw(generator: np.random.Generator, dtype: str) -> Draw:
     """Returns the numpy counterpart of `ops.draw(key)`: the same numbers for every backend."""
     numpy_dtype: Any = np.dtype(dtype)
 
-    def primitive(name: str, shape: tuple[int, ...], parameter: float | None = None) -> np.ndarray:
+    def primitive(name: str, shape: tuple[int, ...], parameter: float = 0.0) -> np.ndarray:
         if name == "uniform":
             return generator.random(shape, dtype=numpy_dtype)
         if name == "exponential":

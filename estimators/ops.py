@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 Array = Any  # a torch.Tensor or a jax.Array; shapes are in the docstrings
@@ -61,7 +61,7 @@ class Ops:
     is_concrete: Callable[[Array], bool]
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str = "torch:cpu", dtype: str = "float64") -> Ops:
     """Returns the `Ops` of a backend, importing its framework on the first call.
 

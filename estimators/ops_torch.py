@@ -20,15 +20,17 @@ def custom_vjp(forward: Callable[..., Array], backward: Callable[..., Array]) ->
         generate_vmap_rule = True
 
         @staticmethod
-        def forward(*inputs: Array) -> Array:  # type: ignore[override]  # torch's stub still asks for a leading ctx
-            return forward(*inputs)
+        def forward(*inputs: Array) -> Array:
+            output = forward(*inputs)
+            # An input handed through as it is cannot be saved for the backward pass; a view of it can.
+            return output.view_as(output) if any(output is given for given in inputs) else output
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Array, ...], output: Array) -> None:
             ctx.save_for_backward(*inputs, output)
 
         @staticmethod
-        def backward(ctx: Any, out_bar: Array) -> tuple[Array | None, ...]:  # type: ignore[override]  # idem
+        def backward(ctx: Any, out_bar: Array) -> tuple[Array | None, ...]:
             saved = ctx.saved_tensors
             return (backward(*saved, out_bar), *([None] * (len(saved) - 2)))
 

@@ -5,35 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Estimator, gradient_at, uniform_weights
-from .draws import Objective
+from .base import Estimator, pathwise
 from .noise import GUMBEL
 from .ops import Array, Ops
+
+
+def _maps(ops: Ops, theta: Array, noise: Array, k: int, sigma: float) -> Array:
+    """Returns the perturbed maps, `[S, B, M, n]`."""
+    return ops.top_k_mask(theta[:, None, :] + sigma * noise, k)
+
+
+def _mean_map(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, sigma: float, **_: Any) -> Array:
+    return ops.xp.mean(_maps(ops, theta, draws["noise"], k, sigma), axis=-2)
 
 
 def _perturbed_opt(
     ops: Ops,
     theta: Array,
+    z: Array,
+    g: Array,
     draws: Mapping[str, Array],
-    f: Objective,
     *,
     k: int,
-    state: Any,
     samples: int,
     sigma: float,
     control_variate: bool,
-) -> tuple[Array, Array, Array, Any]:
+) -> Array:
     """Returns (1/(Mσ)) Σ_m ((z_m − z_0)·∇f(z̄)) ν(ε_m), with ν(ε) = 1 − e^−ε the score of the Gumbel noise."""
-    del samples  # the length of the noise's own axis
+    del z, samples  # samples is the length of the noise's own axis
     xp = ops.xp
-    noise = draws["noise"]  # [S, B, M, n]
-    z = ops.top_k_mask(theta[:, None, :] + sigma * noise, k)
-    mean = xp.mean(z, axis=-2)
-    g = gradient_at(ops, f, mean)[..., None, :]
+    noise = draws["noise"]
     origin = ops.top_k_mask(theta, k)[:, None, :] if control_variate else 0.0
-    slope = xp.sum((z - origin) * g, axis=-1, keepdims=True)
-    gradient = xp.mean(slope * (1 - xp.exp(-noise)), axis=-2) / sigma
-    return mean, uniform_weights(ops, mean), xp.mean(gradient, axis=0), state
+    slope = xp.sum((_maps(ops, theta, noise, k, sigma) - origin) * g[..., None, :], axis=-1, keepdims=True)
+    return xp.mean(slope * (1 - xp.exp(-noise)), axis=(0, -2)) / sigma
 
 
 PERTURBED_OPT = Estimator(
@@ -41,7 +45,7 @@ PERTURBED_OPT = Estimator(
     law="plackett_luce",
     target="plackett_luce",
     functional="f_of_mean",
-    estimate=_perturbed_opt,
+    estimate=pathwise(_mean_map, _perturbed_opt),
     draws=lambda _, *, samples, **__: {"noise": GUMBEL.with_axes(samples)},
     needs=frozenset({"relaxed"}),
     unbiased_for="affine",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import subsets
-from .base import Estimator, gradient_at, pathwise, sample_z, uniform_weights
+from .base import Estimator, gradient_at, pathwise, sample_z
 from .draws import SUBSET, Draws, Objective, Subset
 from .noise import sum_of_gamma
 from .ops import Array, Ops
@@ -92,20 +92,16 @@ SIMPLE_B = Estimator(
 )
 
 
-def _marginal_pass(
-    ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any
-) -> tuple[Array, Array, Array, Any]:
+def _at_marginals(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int) -> Array:
     del draws
-    mu = subsets.marginals(ops, theta, k)[None]
-    gradient = subsets.covariance_product(ops, theta, k, gradient_at(ops, f, mu)[0])
-    return mu, uniform_weights(ops, mu), gradient, state
+    return subsets.marginals(ops, theta, k)[None]
 
 
 MARGINAL_PASS = Estimator(
     name="marginal_pass",
     law="relaxed",
     target="conditional_poisson",
-    estimate=_marginal_pass,
+    estimate=pathwise(_at_marginals, _simple),
     draws={},
     needs=frozenset({"relaxed"}),
     unbiased_for="affine",

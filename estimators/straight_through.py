@@ -28,9 +28,7 @@ STE = Estimator(
 )
 
 
-def _gumbel_argmax(
-    ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, temperature: float
-) -> Array:
+def _gumbel_argmax(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, temperature: float) -> Array:
     del temperature
     return ops.top_k_mask(theta + draws["gumbel"], k)
 

@@ -54,7 +54,7 @@ def run(
         measurements = []
         try:
             measurements = quality_of(cell)
-        except Exception as error:  # noqa: BLE001  # an estimator may raise anything; its cell says so
+        except Exception as error:  # an estimator may raise anything; its cell says so
             reason = f"{type(error).__name__}: {error}"
             failures += 1
         seconds = time.perf_counter() - start

@@ -125,9 +125,7 @@ def exact_measurements(
     return rows
 
 
-def sampled_measurements(
-    batches: Moments, references: dict[str, np.ndarray], replicates: int
-) -> list[Measurement]:
+def sampled_measurements(batches: Moments, references: dict[str, np.ndarray], replicates: int) -> list[Measurement]:
     """Returns the rows of sampled moments, each with its jackknife standard error.
 
     Args:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -57,17 +57,17 @@ class Question:
     def gradients(self, draws: Mapping[str, Array], rows: int, state: Any, *, raw: bool) -> tuple[np.ndarray, Any]:
         """Returns `[rows, n]` estimates and the next state; `raw` draws are numbers behind the draws."""
         ops = self.ops
-        function = _compiled(
+        function = compiled(
             self.estimator, tuple(self.params.items()), ops, self.objective, self.extension, self.k, raw
         )
         on_device = {name: ops.asarray(value) for name, value in self.parameters.items()}
         theta = ops.asarray(np.broadcast_to(self.theta, (rows, self.n)).copy())
-        gradient, state = function(theta, draws, on_device, state)
+        _, _, gradient, state = function(theta, draws, on_device, state)
         return np.asarray(gradient, np.float64), state
 
 
 @lru_cache(maxsize=256)
-def _compiled(
+def compiled(
     estimator: Estimator,
     params: tuple[tuple[str, Any], ...],
     ops: Ops,
@@ -75,19 +75,21 @@ def _compiled(
     extension: str,
     k: int,
     raw: bool,
-) -> Callable[..., tuple[Array, Any]]:
-    """Returns `(theta [R, n], draws, parameters, state) -> (gradient [R, n], state)`, compiled once for all seeds."""
+) -> Callable[..., tuple[Array, Array, Array, Any]]:
+    """Returns `(theta [R, n], draws, parameters, state) -> (points, weights, gradient [R, n], state)`.
 
-    def gradients(theta: Array, draws: Mapping[str, Array], parameters: Parameters, state: Any) -> tuple[Array, Any]:
+    Compiled once for all seeds; `raw` says whether it is given the numbers behind the draws or the draws.
+    """
+
+    def estimate(theta: Array, draws: Mapping[str, Array], parameters: Parameters, state: Any) -> Any:
         def f(z: Array) -> Array:
             return objective.extensions[extension](ops.xp, z, parameters)
 
         if raw:
             draws = resolve_draws(estimator, ops, theta, draws, f, k=k, params=dict(params))
-        _, _, gradient, state = evaluate(estimator, ops, theta, draws, f, k=k, params=dict(params), state=state)
-        return gradient, state
+        return evaluate(estimator, ops, theta, draws, f, k=k, params=dict(params), state=state)
 
-    return ops.compile(gradients)
+    return ops.compile(estimate)
 
 
 def has_exact(question: Question) -> bool:
@@ -95,8 +97,8 @@ def has_exact(question: Question) -> bool:
     declared = question.estimator.draws_for(question.k, question.params).values()
     if not all(isinstance(draw, Subset) for draw in declared):
         return False
-    outcomes = math.comb(question.n, question.k) ** (len(declared) * question.samples)
-    return outcomes <= MAX_OUTCOMES
+    count: int = math.comb(question.n, question.k) ** (len(declared) * question.samples)
+    return count <= MAX_OUTCOMES
 
 
 def exact_moments(question: Question, references: np.ndarray) -> Moments:
@@ -108,7 +110,8 @@ def exact_moments(question: Question, references: np.ndarray) -> Moments:
 def outcomes(question: Question) -> tuple[np.ndarray, np.ndarray]:
     """Returns every value of the estimate, `[K, n]`, and its probability, `[K]`."""
     ops, k = question.ops, question.k
-    declared = question.estimator.draws_for(k, question.params)
+    # has_exact has seen that all are subsets.
+    declared = cast("Mapping[str, Subset]", question.estimator.draws_for(k, question.params))
     slots = len(declared) * question.samples
     states = subsets.enumerate(question.n, k)
     grid = np.indices((len(states),) * slots).reshape(slots, -1) if slots else np.zeros((0, 1), int)
@@ -122,7 +125,6 @@ def outcomes(question: Question) -> tuple[np.ndarray, np.ndarray]:
     draws: dict[str, Array] = {}
     log_weight = np.zeros(rows)
     for index, (name, draw) in enumerate(declared.items()):
-        assert isinstance(draw, Subset)
         chosen = grid[index * question.samples : (index + 1) * question.samples]
         z = ops.asarray(states[chosen])
         logits = theta[:1] if draw.logits is None else draw.logits(ops, theta, draws, f, k=k, **question.params)
@@ -149,14 +151,14 @@ def sampled_moments(question: Question, source: NoiseSource, replicates: int, re
         raise ValueError(f"replicates={replicates}: a multiple of {BATCHES}, at least {2 * BATCHES}, is needed")
     if question.n > MAX_SAMPLED_ITEMS:
         raise ValueError(f"n={question.n}: sampled moments hold n x n matrices; the limit is n={MAX_SAMPLED_ITEMS}")
-    state = _frozen_state(question, source)
+    state = frozen_state(question, source)
     batch = replicates // BATCHES
     chunk = _chunk(question, batch)
     parts: list[list[Moments]] = [[] for _ in range(BATCHES)]
     for start in range(0, replicates, chunk):
         rows = min(chunk, replicates - start)
         raw = source.draws(question, rows, start // chunk)
-        rows_state = None if state is None else _repeat(question.ops, state, rows)
+        rows_state = None if state is None else repeat_state(question.ops, state, rows)
         gradients, _ = question.gradients(raw, rows, rows_state, raw=True)
         for first in range(0, rows, batch) if chunk >= batch else (0,):
             part = gradients[first : first + batch]
@@ -183,18 +185,19 @@ def _chunk(question: Question, batch: int) -> int:
     return max(size for size in range(1, room + 1) if batch % size == 0)
 
 
-def _frozen_state(question: Question, source: NoiseSource) -> dict[str, Array] | None:
+def frozen_state(question: Question, source: NoiseSource) -> dict[str, Array] | None:
     """Returns the estimator's state `[1]` after the warm-up, frozen from then on; None without state."""
     initial = question.estimator.initial_state
     if initial is None:
         return None
     theta = question.ops.asarray(question.theta[None])
     state = initial(question.ops, theta)
-    warm_up = source.spawn("warm-up")
+    warm_up = NoiseSource(source.seed, "warm-up")
     for call in range(_WARM_UP):
         _, state = question.gradients(warm_up.draws(question, 1, call), 1, state, raw=True)
     return state
 
 
-def _repeat(ops: Ops, state: Mapping[str, Array], rows: int) -> dict[str, Array]:
+def repeat_state(ops: Ops, state: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    """Returns the state of one row for `rows` rows."""
     return {name: ops.xp.broadcast_to(value, (rows, *value.shape[1:])) for name, value in state.items()}

@@ -1,0 +1,112 @@
+"""The command line: `python -m benchmarks run | list | compare | export`. Frameworks are imported only to compute."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+DEFAULT_STORE = Path("results/subsetgrad.sqlite")
+_STORE = click.option("--store", type=click.Path(path_type=Path), default=DEFAULT_STORE, show_default=True)
+
+
+class Commands(click.Group):
+    """A group whose commands end in one line, not a traceback, at a user's mistake."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; what names an argument, its value and the way out is shown as such."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click ends quietly when `| head` has read enough
+        except (ValueError, ImportError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def main(ctx: click.Context, debug: bool) -> None:
+    """Measure gradient estimators for k-subset sampling."""
+    if debug:
+        ctx.command.__class__ = click.Group
+
+
+def _integers(option: str) -> Callable[..., tuple[int, ...] | None]:
+    def parse(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+        from .grid import parse_integers
+
+        return None if text is None else parse_integers(option, text)
+
+    return parse
+
+
+@main.command()
+@click.argument("experiments", nargs=-1, metavar="[EXPERIMENT|FILE.toml]...")
+@click.option("--preset", type=click.Choice(("quick", "paper", "full")), help="[default: paper; quick if none named]")
+@click.option("-e", "--estimator", "estimators", multiple=True, metavar="NAME[param=value]", help="May be repeated.")
+@click.option("-n", "n", metavar="8,10", callback=_integers("-n"), help="Items.")
+@click.option("-k", "k", metavar="2,5", callback=_integers("-k"), help="Items chosen.")
+@click.option("--seeds", metavar="0:10", callback=_integers("--seeds"), help="Problems.")
+@click.option("--replicates", type=click.IntRange(min=200), help="Estimates per cell where moments are sampled.")
+@click.option("--samples", type=click.IntRange(min=1), help="Samples averaged in one estimate.")
+@click.option("--objective", metavar="NAME[extension=...]")
+@click.option("--backend", "backend_names", metavar="torch:cpu,jax:cpu", help="[default: all installed]")
+@click.option("--dtype", type=click.Choice(("float32", "float64")))
+@click.option("--dry-run", is_flag=True, help="Show what would be computed, and stop.")
+@click.option("--force", is_flag=True, help="Compute what is stored, too.")
+@_STORE
+def run(experiments: tuple[str, ...], dry_run: bool, force: bool, store: Path, **choices: Any) -> None:
+    """Compute the cells of EXPERIMENTs that are not stored yet.
+
+    None named: figure1 and figure3, preset quick, on every installed backend. A TOML file holds an experiment's name
+    and the options above.
+    """
+    from . import runner
+
+    plans = runner.plans(experiments, choices)
+    sys.exit(runner.run(plans, store, dry_run=dry_run, force=force, command=_command()))
+
+
+def _command() -> str:
+    return " ".join(["python -m benchmarks", *sys.argv[1:]])
+
+
+@main.command(name="list")
+@click.argument(
+    "what", type=click.Choice(("estimators", "objectives", "experiments", "backends")), default="estimators"
+)
+def list_(what: str) -> None:
+    """Show what there is."""
+    from . import listing
+
+    listing.show(what)
+
+
+@main.command()
+@click.argument("first", type=click.Path(exists=True, path_type=Path))
+@click.argument("second", type=click.Path(exists=True, path_type=Path))
+def compare(first: Path, second: Path) -> None:
+    """Compare two stores cell by cell; exit 1 if a metric differs by more than its standard errors explain."""
+    from . import comparison
+
+    sys.exit(comparison.compare(first, second))
+
+
+@main.command()
+@click.option("--format", "format_", type=click.Choice(("csv", "jsonl", "parquet")), default="csv", show_default=True)
+@click.option("--experiment", help="Only its rows.")
+@click.option("--out", type=click.Path(path_type=Path), help="A file; parquet needs one.  [default: standard output]")
+@_STORE
+def export(format_: str, experiment: str | None, out: Path | None, store: Path) -> None:
+    """Write the rows, one metric a row."""
+    from . import exporting
+
+    exporting.export(store, format_, experiment, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Compares two stores: the same cells, metric by metric."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from .harness.store import Store
+
+_SIGMAS = 4.0  # with some thousand comparisons, fewer than one in ten runs shows a difference by chance
+_RELATIVE = 1e-6  # exact values: beyond this a finite sum differs for another reason than rounding
+
+
+def compare(first: Path, second: Path) -> int:
+    """Prints the metrics that differ beyond their standard errors; returns 1 if there are any, else 0."""
+    a, b = _rows(first), _rows(second)
+    shared = sorted(a.keys() & b.keys(), key=str)
+    console = Console(width=None if Console().is_terminal else 200)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("cell", "target", "metric", str(first), str(second), "difference"):
+        table.add_column(heading, overflow="fold")
+    differing = 0
+    for key in shared:
+        difference = _difference(a[key], b[key])
+        if difference:
+            differing += 1
+            row = a[key]
+            cell = f"{row['estimator']} n={row['n']} k={row['k']} seed={row['seed']} {row['backend']} {row['cell']}"
+            table.add_row(cell, row["target"], row["metric"], _show(a[key]), _show(b[key]), difference)
+    if differing:
+        console.print(table, markup=False)
+    only = [f"{len(x.keys() - y.keys())} rows only in {name}" for x, y, name in ((a, b, first), (b, a, second))]
+    console.print(f"{len(shared)} shared rows, {differing} differ; {'; '.join(only)}", markup=False, highlight=False)
+    return int(differing > 0)
+
+
+def _rows(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    with Store(path) as store:
+        return {(row["cell"], row["target"], row["metric"]): row for row in store.rows()}
+
+
+def _difference(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """Returns how the rows differ, or nothing."""
+    if a["status"] != b["status"]:
+        return f"{a['status']} / {b['status']}"
+    if a["value"] is None or b["value"] is None:
+        return "" if a["value"] == b["value"] else "undefined in one"
+    gap = b["value"] - a["value"]
+    error = math.hypot(a["std_error"] or 0.0, b["std_error"] or 0.0)
+    tolerance = _SIGMAS * error + _RELATIVE * max(abs(a["value"]), abs(b["value"]), 1e-6)
+    if abs(gap) <= tolerance:
+        return ""
+    return f"{gap:+.3g}" + (f" ({gap / error:+.1f} standard errors)" if error else "")
+
+
+def _show(row: dict[str, Any]) -> str:
+    if row["value"] is None:
+        return row["status"] if row["status"] != "ok" else "undefined"
+    return f"{row['value']:.6g}" + (f" ± {row['std_error']:.2g}" if row["std_error"] else "")

@@ -1,0 +1,172 @@
+"""Runs experiments: plans, progress with the time left, provenance."""
+
+from __future__ import annotations
+
+import datetime
+import time
+import tomllib
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import estimators
+
+from . import experiments as catalogue
+from .grid import PRESETS, Experiment, Plan, parse_integers, plan, split_selectors
+from .harness import backends, engine, provenance
+from .harness.cell import Cell
+from .harness.store import Store
+
+_QUIET_SECONDS = 20  # without a terminal, a line this often
+
+
+def plans(names: Sequence[str], choices: Mapping[str, Any]) -> list[Plan]:
+    """Returns the plan of each named experiment or TOML file; of figure1 and figure3, preset quick, if none is named.
+
+    Raises:
+      ValueError: an unknown name or option, or a choice that contradicts the experiment.
+    """
+    preset = "paper" if names else "quick"
+    found = []
+    for name in names or ("figure1", "figure3"):
+        options = dict(choices)
+        experiment = name
+        if name.endswith(".toml"):
+            experiment, in_file = _read(Path(name))
+            options = in_file | {key: value for key, value in choices.items() if value not in (None, ())}
+        found.append(_plan(catalogue.get(experiment), options, preset))
+    return found
+
+
+def _plan(experiment: Experiment, options: Mapping[str, Any], preset: str) -> Plan:
+    options = dict(options)
+    names = options.pop("backend_names", None)
+    names = split_selectors([names]) if names else backends.installed()
+    if not names:
+        raise ValueError("no backend is installed: pip install 'subsetgrad[torch]' or 'subsetgrad[jax]'")
+    preset = options.pop("preset", None) or preset
+    replicates = options.pop("replicates", None) or experiment.replicates[preset]
+    options["estimators"] = split_selectors(options.get("estimators") or ()) or None
+    return plan(experiment.adapt(**options), names, replicates)
+
+
+_FILE_OPTIONS: dict[str, Any] = {
+    "preset": str,
+    "estimators": list,
+    "n": (int, list, str),
+    "k": (int, list, str),
+    "seeds": (int, list, str),
+    "replicates": int,
+    "samples": int,
+    "objective": str,
+    "backend": str,
+    "dtype": str,
+}
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """Returns the experiment's name and the options of a TOML file."""
+    with path.open("rb") as file:
+        try:
+            content = tomllib.load(file)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path}: {error}") from error
+    name = content.pop("experiment", "sweep")
+    options: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in _FILE_OPTIONS:
+            raise ValueError(f"{path}: unknown option {key!r}; known: experiment, {', '.join(_FILE_OPTIONS)}")
+        if not isinstance(value, _FILE_OPTIONS[key]):
+            raise ValueError(f"{path}: {key} = {value!r} is of the wrong type")
+        if key in ("n", "k", "seeds"):
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            value = parse_integers(f"{path}: {key}", text)
+        options["backend_names" if key == "backend" else key] = value
+    if options.get("preset", "quick") not in PRESETS:
+        raise ValueError(f"{path}: preset = {options['preset']!r}; choose one of {', '.join(PRESETS)}")
+    return name, options
+
+
+def run(wanted: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, command: str) -> int:
+    """Computes what is not stored yet.
+
+    Returns:
+      The exit status: 0; 1 if a cell failed; 130 if interrupted.
+    """
+    console = Console(stderr=True)
+    cells = list(dict.fromkeys(cell for one in wanted for cell in one.cells))
+    for one in wanted:
+        for reason in one.skipped:
+            console.print(f"{one.experiment}: left out {reason}", highlight=False, markup=False)
+    code = provenance.fingerprint(*{cell.estimator for cell in cells})
+    with Store(path) as store:
+        missing = engine.todo(cells, store, code, force=force)
+        console.print(f"{len(cells)} cells, {len(cells) - len(missing)} stored in {path}, {len(missing)} to compute")
+        if dry_run:
+            for cell in missing:
+                print(cell)
+            return 0
+        for one in wanted:
+            store.enrol(one.experiment, one.cells)
+        if not missing:
+            return 0
+        try:
+            return 1 if _compute(missing, store, console, code, command) else 0
+        except KeyboardInterrupt:
+            console.print("Interrupted. What was computed is stored; the same command goes on from there.")
+            return 130
+
+
+def _compute(missing: list[Cell], store: Store, console: Console, code: str, command: str) -> int:
+    """Runs the missing cells under a progress bar; returns how many failed."""
+    run_id = uuid.uuid4().hex[:12]
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    document = provenance.collect(command) | {"started": started}
+    store.begin_run(run_id, started, document)
+    begun = time.perf_counter()
+    forecast = engine.Forecast(missing)
+    laws = {cell.estimator: estimators.get(cell.estimator).law for cell in missing}
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=len(missing), left="")
+        spoken = begun
+
+        def report(outcome: engine.Outcome) -> None:
+            nonlocal spoken
+            forecast.note(outcome)
+            left = _left(forecast.seconds_left())
+            progress.update(task, advance=1, left=left, description=str(outcome.cell.estimator))
+            if outcome.reason:
+                console.print(f"failed: {outcome.cell}\n  {outcome.reason}", highlight=False, markup=False)
+            now = time.perf_counter()
+            if not console.is_terminal and now - spoken > _QUIET_SECONDS:
+                spoken = now
+                console.print(f"{progress.tasks[task].completed:.0f} of {len(missing)} cells, {left}", highlight=False)
+
+        failures = engine.run(missing, store, laws=laws, run=run_id, fingerprint=code, report=report)
+    seconds = time.perf_counter() - begun
+    # Threads are known only once a framework is loaded.
+    document |= {"seconds": round(seconds, 2), "threads": backends.threads()}
+    document["finished"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    store.finish_run(run_id, document)
+    console.print(
+        f"{len(missing) - failures} cells computed in {seconds:.1f} s" + f", {failures} failed" * bool(failures)
+    )
+    return failures
+
+
+def _left(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"

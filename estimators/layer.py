@@ -1,0 +1,139 @@
+"""What the torch layer and the jax functions share: one sample with its backward pass, one loss with its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from . import get
+from .base import Estimator, Pathwise, expectation
+from .draws import Objective, Subset, raw_draws, resolve_draws
+from .noise import Draw
+from .ops import Array, Ops
+from .subsets.checks import check_static, valid_rows
+
+
+def record_of(estimator: str | Estimator, k: int, params: Mapping[str, Any]) -> tuple[Estimator, dict[str, Any]]:
+    """Returns the record and all its parameters, checked.
+
+    Raises:
+      ValueError: unknown estimator or parameter, or a k the estimator is not defined for.
+    """
+    record = get(estimator) if isinstance(estimator, str) else estimator
+    if record.k not in ("any", k):
+        raise ValueError(f"k={k}: {record.name} is defined for k={record.k} only")
+    return record, record.resolve_params(params)
+
+
+def sample(
+    record: Estimator,
+    ops: Ops,
+    theta: Array,
+    draw: Draw,
+    *,
+    k: int,
+    samples: int,
+    params: Mapping[str, Any],
+    state: Any = None,
+    keep_state: Callable[[Any], None] = lambda _: None,
+) -> Array:
+    """Returns samples `[S, ..., n]` with the estimator's backward pass.
+
+    The rule acts on the cotangent that arrives, sample by sample: where a user takes a mean over samples or rows, it
+    comes scaled, and a step size inside a rule meets the scaled one. `expectation` does not have this problem.
+
+    Args:
+      record: the estimator.
+      ops, theta: `[..., n]`.
+      draw: `ops.draw(key)`.
+      k, samples, params: k, S and all parameters.
+      state: of the estimator, `[B]` arrays for the flattened rows.
+      keep_state: called with the next state in the backward pass.
+
+    Raises:
+      TypeError: the estimator has no gradient path without f.
+    """
+    check_static(ops, theta, k)
+    rows = ops.xp.reshape(theta, (-1, theta.shape[-1]))
+    declared = record.draws_for(k, params)
+    if k == 0:
+        # Nothing to choose: zeros, tied to theta so that a backward pass finds its way.
+        return ops.xp.zeros_like(theta)[None] * ops.xp.where(ops.xp.isfinite(theta), theta, 0.0)
+    estimate = record.estimate
+    if not isinstance(estimate, Pathwise) or any(isinstance(d, Subset) and d.logits for d in declared.values()):
+        needs = " and ".join(sorted(record.needs))
+        raise TypeError(
+            f"{record.name} has no backward pass through a sample alone: it estimates from f itself ({needs}). "
+            "Use expectation(theta, f), which gives it f"
+        )
+    raw = raw_draws(record, draw, ops.xp, samples=samples, rows=rows.shape[0], n=rows.shape[1], k=k, params=params)
+    draws = resolve_draws(record, ops, rows, raw, None, k=k, params=params)
+    names = tuple(draws)
+
+    def forward(logits: Array, *values: Array) -> Array:
+        return estimate.sample(ops, logits, dict(zip(names, values, strict=True)), k=k, **params)
+
+    def backward(rule: Callable[..., tuple[Array, Any]], logits: Array, *saved: Array) -> Array:
+        *values, z, z_bar = saved
+        named = dict(zip(names, values, strict=True))
+        gradient, next_state = rule(ops, logits, z, z_bar, named, k=k, state=state, **params)
+        keep_state(next_state)
+        # The rule is a mean over samples; the chain rule sums over them.
+        return ops.xp.where(logits == -ops.xp.inf, 0.0, z.shape[0] * gradient)
+
+    through = forward if estimate.rule is None else ops.custom_vjp(forward, partial(backward, estimate.rule))
+    z = through(rows, *draws.values())
+    z = ops.xp.where(valid_rows(ops, rows, k)[..., None], z, ops.xp.nan)
+    return ops.xp.reshape(z, (z.shape[0], *theta.shape))
+
+
+def loss(
+    record: Estimator,
+    ops: Ops,
+    theta: Array,
+    f: Objective,
+    draw: Draw,
+    *,
+    k: int,
+    samples: int,
+    params: Mapping[str, Any],
+    state: Any = None,
+) -> tuple[Array, Any]:
+    """Returns `(loss [...], state)`, an estimate of E f(z) with the estimator's gradient; arguments as `sample`.
+
+    f maps `[S, ..., n]` to `[S, ...]`, samples and rows independent.
+    """
+    check_static(ops, theta, k)
+    xp, batch = ops.xp, tuple(theta.shape[:-1])
+    rows = xp.reshape(theta, (-1, theta.shape[-1]))
+
+    def flat(points: Array) -> Array:
+        values = f(xp.reshape(points, (points.shape[0], *batch, points.shape[-1])))
+        if tuple(values.shape) != (points.shape[0], *batch):
+            raise ValueError(
+                f"f returned shape {tuple(values.shape)} for points of shape {(points.shape[0], *theta.shape)}; "
+                f"it must keep all axes but the last: {(points.shape[0], *batch)}"
+            )
+        return xp.reshape(values, points.shape[:-1])
+
+    raw = raw_draws(
+        record,
+        draw,
+        xp,
+        samples=record.samples(samples),
+        rows=rows.shape[0],
+        n=rows.shape[1],
+        k=k,
+        params=params,
+    )
+    draws = resolve_draws(record, ops, ops.stop_gradient(rows), raw, flat, k=k, params=params)
+    value, state = expectation(record, ops, rows, flat, draws, k=k, params=params, state=state)
+    return xp.reshape(value, batch), state
+
+
+def most_likely(ops: Ops, theta: Array, k: int) -> Array:
+    """Returns the most likely subset, the top-k of the logits, `[..., n]`; no gradient."""
+    check_static(ops, theta, k)
+    mask = ops.top_k_mask(ops.stop_gradient(theta), k)
+    return ops.xp.where(valid_rows(ops, theta, k)[..., None], mask, ops.xp.nan)

@@ -1,0 +1,144 @@
+"""The k-subset layer for PyTorch models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from . import layer, subsets
+from .base import Estimator
+from .ops import Ops, load
+
+
+class SubsetLayer(torch.nn.Module):
+    """Chooses k of n items per row, with the gradient of a named estimator.
+
+    In training mode `layer(theta)` samples; in evaluation mode it returns the most likely subset, top-k of theta.
+
+    Args:
+      estimator: a name of `estimators.ESTIMATORS`, `package.module:NAME`, or a record.
+      k: items chosen, 0 <= k <= n.
+      samples: None for one sample of theta's shape, or S for a leading axis of S samples.
+      validate: whether to check theta's values at each call; None checks on the CPU only, since on a GPU the check
+        waits for it.
+      generator: of random numbers, on theta's device; None for torch's global one.
+      **params: the estimator's parameters; the rest keep their defaults.
+
+    An estimator with state keeps one for all rows, in buffers `state_*`: a step's rows are averaged into the next. It
+    moves in training mode only and is saved with the model.
+
+    Raises:
+      ValueError: unknown estimator or parameter, or a k it is not defined for.
+    """
+
+    def __init__(
+        self,
+        estimator: str | Estimator,
+        k: int,
+        *,
+        samples: int | None = None,
+        validate: bool | None = None,
+        generator: torch.Generator | None = None,
+        **params: Any,
+    ) -> None:
+        super().__init__()
+        self.record, self.params = layer.record_of(estimator, k, params)
+        self.k = k
+        self.samples = samples
+        self.validate = validate
+        self.generator = generator
+        self._state_names: tuple[str, ...] = ()
+        if self.record.initial_state is not None:
+            initial = self.record.initial_state(load("torch:cpu", "float32"), torch.zeros(1, max(k, 1)))
+            self._state_names = tuple(initial)
+            for name, value in initial.items():
+                self.register_buffer(f"state_{name}", value[0])
+
+    def forward(self, theta: torch.Tensor) -> torch.Tensor:
+        """Returns k-hot samples with the estimator's backward pass, or relaxed ones for a relaxation.
+
+        Args:
+          theta: `[..., n]` float32 or float64 logits; -inf means never chosen.
+
+        Returns:
+          `[..., n]`, or `[S, ..., n]` if `samples` was given. The backward pass applies the estimator's rule to the
+          cotangent as it arrives: a mean over rows outside reaches rules with a step size (I-MLE, SIMPLE-B) as a
+          smaller gradient. `expectation` gives rules the gradient of f itself.
+
+        Raises:
+          TypeError: the estimator needs the objective; use `expectation`.
+          ValueError: invalid theta.
+        """
+        ops = self._ops(theta)
+        if not self.training:
+            z = layer.most_likely(ops, theta, self.k)
+            return z if self.samples is None else z.expand(self.samples, *z.shape)
+        z = layer.sample(
+            self.record,
+            ops,
+            theta,
+            ops.draw(self.generator),
+            k=self.k,
+            samples=self.samples or 1,
+            params=self.params,
+            state=self._state(ops, theta),
+            keep_state=self._keep_state,
+        )
+        return z[0] if self.samples is None else z
+
+    def expectation(self, theta: torch.Tensor, f: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Returns an estimate of E f(z), with the estimator's gradient to theta and f's own to what f closes over.
+
+        Args:
+          theta: `[..., n]` logits.
+          f: maps points `[S, ..., n]` to losses `[S, ...]`, samples and rows independent. It is called more than
+            once, on relaxed points by estimators that need them. A layer in f that changes its buffers in training
+            mode (batch normalisation) does not work under torch.func; give it to f in evaluation mode.
+
+        Returns:
+          `[...]`.
+
+        Raises:
+          ValueError: invalid theta, or f returns another shape.
+        """
+        ops = self._ops(theta)
+        value, state = layer.loss(
+            self.record,
+            ops,
+            theta,
+            f,
+            ops.draw(self.generator),
+            k=self.k,
+            samples=self.samples or 1,
+            params=self.params,
+            state=self._state(ops, theta),
+        )
+        self._keep_state(state)
+        return value
+
+    def extra_repr(self) -> str:
+        """Returns what `print(model)` shows."""
+        return ", ".join([repr(self.record.name), f"k={self.k}", *(f"{a}={b!r}" for a, b in self.params.items())])
+
+    def _ops(self, theta: torch.Tensor) -> Ops:
+        if theta.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"theta has dtype {theta.dtype}; pass theta.float(): float32 and float64 are supported")
+        ops = load(f"torch:{theta.device.type}", str(theta.dtype).removeprefix("torch."))
+        if self.validate or (self.validate is None and theta.device.type == "cpu"):
+            subsets.check(ops, theta, self.k)
+        return ops
+
+    def _state(self, ops: Ops, theta: torch.Tensor) -> dict[str, torch.Tensor] | None:
+        if not self._state_names:
+            return None
+        rows = theta[..., 0].numel()
+        return {name: ops.asarray(getattr(self, f"state_{name}")).expand(rows) for name in self._state_names}
+
+    def _keep_state(self, state: dict[str, torch.Tensor] | None) -> None:
+        if state is None or not self.training:
+            return
+        with torch.no_grad():
+            for name in self._state_names:
+                getattr(self, f"state_{name}").copy_(state[name].mean())
