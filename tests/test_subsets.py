@@ -68,6 +68,11 @@ def computed(ops, n, k):
     return laws, v, {name: np.asarray(value) for name, value in values.items()}
 
 
+def call(ops, function, theta, k):
+    """Returns one function of the distribution as numpy."""
+    return np.asarray(ops.compile(lambda array: function(ops, array, k))(ops.asarray(theta)))
+
+
 def size_of(theta):
     """Returns `[R]` the size of a row's logits: a sum of them is accurate to this many units in the last place."""
     return np.maximum(1.0, np.abs(np.where(np.isfinite(theta), theta, 0.0)).max(axis=-1))
@@ -135,33 +140,32 @@ class TestSinglePrecision:
 def test_many_items_agree_with_the_recursion_in_log_space(ops, n, k, spread):
     theta = spread * np.random.default_rng(n + k).normal(size=n)
     log_partition, marginals, entropy = oracles.log_space(theta, k)
-    array = ops.asarray(theta)
-    assert float(subsets.log_partition(ops, array, k)) == pytest.approx(log_partition, rel=1e-13)
-    np.testing.assert_allclose(np.asarray(subsets.marginals(ops, array, k)), marginals, rtol=1e-11, atol=1e-300)
-    assert float(subsets.entropy(ops, array, k)) == pytest.approx(entropy, rel=1e-11)
+    assert call(ops, subsets.log_partition, theta, k) == pytest.approx(log_partition, rel=1e-13)
+    np.testing.assert_allclose(call(ops, subsets.marginals, theta, k), marginals, rtol=1e-11, atol=1e-300)
+    assert call(ops, subsets.entropy, theta, k) == pytest.approx(entropy, rel=1e-11)
 
 
 @pytest.mark.parametrize(("n", "k"), [(30, 11), (100, 3), (100, 98)])
 def test_marginals_agree_with_rational_arithmetic(ops, n, k):
-    weights = [Fraction(float(w)) for w in np.exp(3 * np.random.default_rng(n + k).normal(size=n))]
-    normaliser, exact = oracles.rational(weights, k)
-    theta = ops.asarray(np.log([float(w) for w in weights]))
-    np.testing.assert_allclose(np.asarray(subsets.marginals(ops, theta, k)), [float(m) for m in exact], rtol=1e-12)
-    assert float(subsets.log_partition(ops, theta, k)) == pytest.approx(math.log(normaliser), rel=1e-13)
+    weights = np.exp(3 * np.random.default_rng(n + k).normal(size=n))
+    normaliser, exact = oracles.rational([Fraction(float(w)) for w in weights], k)
+    marginals = call(ops, subsets.marginals, np.log(weights), k)
+    np.testing.assert_allclose(marginals, [float(m) for m in exact], rtol=1e-12)
+    assert call(ops, subsets.log_partition, np.log(weights), k) == pytest.approx(math.log(normaliser), rel=1e-13)
 
 
 def test_marginals_the_authors_print_for_their_own_check(ops):
     # github.com/UCLA-StarAI/SIMPLE, v2/simple.py: inclusion probabilities of four independent items given two chosen.
     p = np.array([0.3, 0.6, 0.5, 0.2])
-    marginals = subsets.marginals(ops, ops.asarray(np.log(p / (1 - p))), 2)
-    np.testing.assert_allclose(np.asarray(marginals), [0.3568, 0.7622, 0.6595, 0.2216], atol=1e-4)
+    marginals = call(ops, subsets.marginals, np.log(p / (1 - p)), 2)
+    np.testing.assert_allclose(marginals, [0.3568, 0.7622, 0.6595, 0.2216], atol=1e-4)
 
 
 def test_entropy_of_the_uniform_law_is_the_log_of_the_number_of_subsets(ops):
-    theta = ops.asarray(np.full((1, 20), 3.0))
-    assert float(subsets.entropy(ops, theta, 10)[0]) == pytest.approx(math.log(math.comb(20, 10)), rel=1e-13)
-    assert float(subsets.entropy(ops, theta, 10)[0]) == pytest.approx(12.127, abs=5e-4)
-    assert abs(float(subsets.kl_to_uniform(ops, theta, 10)[0])) < 1e-12
+    entropy = call(ops, subsets.entropy, np.full(20, 3.0), 10)
+    assert entropy == pytest.approx(math.log(math.comb(20, 10)), rel=1e-13)
+    assert entropy == pytest.approx(12.127, abs=5e-4)
+    assert abs(call(ops, subsets.kl_to_uniform, np.full(20, 3.0), 10)) < 1e-12
 
 
 @pytest.mark.parametrize(("n", "k"), [(5, 4), (8, 3)])
@@ -198,8 +202,7 @@ class TestIdentities:
         np.testing.assert_allclose(values["entropy"][1], values["entropy"][0], rtol=1e-14)
 
     def test_choosing_k_is_leaving_out_n_minus_k_at_the_opposite_logits(self, ops, n, k):
-        theta = rows_of(n, k)[:9]
-        left_out = np.asarray(subsets.marginals(ops, ops.asarray(-theta), n - k))
+        left_out = call(ops, subsets.marginals, -rows_of(n, k)[:9], n - k)
         np.testing.assert_allclose(computed(ops, n, k)[2]["marginals"][:9], 1 - left_out, rtol=0, atol=1e-13)
 
 
@@ -267,5 +270,5 @@ class TestDerivatives:
     def test_score_is_the_subset_minus_the_marginals(self, ops):
         theta, z = rows_of(self.n, self.k)[:3], subsets.enumerate(self.n, self.k)[:3]
         score = ops.compile(ops.value_and_grad(lambda x: ops.xp.sum(subsets.log_prob(ops, x, self.k, ops.asarray(z)))))
-        marginals = np.asarray(subsets.marginals(ops, ops.asarray(theta), self.k))
+        marginals = call(ops, subsets.marginals, theta, self.k)
         np.testing.assert_allclose(np.asarray(score(ops.asarray(theta))[1]), z - marginals, rtol=0, atol=1e-12)
