@@ -1,59 +1,27 @@
-"""Figures: drawn once, written as SVG for the page (light and dark) and as SVG and PDF to download.
+"""Figures: the paper's bars, and dots with intervals for any number of estimators.
 
-Text and axes are drawn in a sentinel colour that the inlined SVG turns into `currentColor`, so one drawing serves both
-themes; data colours are the colour-blind-safe palette's, and markers and hatches carry the same distinctions.
+Markers and hatches carry the same distinctions as colours; a filled marker is exact, a hollow one sampled.
 """
 
 from __future__ import annotations
 
-import atexit
-import io
 import math
-import re
-import tempfile
-from base64 import b64encode
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from html import escape
-from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import pandas as pd
-import seaborn as sns
-from fontTools import subset
-from fontTools.ttLib import TTFont
-from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-INK = "#010203"  # the sentinel: a colour nobody would choose
-WIDTH = 4.7  # inches: legible unscaled on a desk, and at three quarters on a telephone
+from .svg import BLUE, GREEN, INK, ORANGE, REST, VERMILION, Figure, canvas_of, finish
+
 Z95 = 1.959964
 MARKERS = "oDsv^P"
-_BLUE, _ORANGE, FLOOR, PLUG_IN, *_REST = sns.color_palette("colorblind").as_hex()
-COLOURS = (_BLUE, _ORANGE, *_REST)
-_FOLDER = tempfile.TemporaryDirectory(prefix="subsetgrad-")
-atexit.register(_FOLDER.cleanup)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawn figure: `svg` to inline, `svg_file` and `pdf_file` as data links, and its words."""
-
-    slug: str
-    title: str
-    caption: str
-    svg: str
-    svg_file: str
-    pdf_file: str
+COLOURS = (BLUE, ORANGE, *REST)
+FLOOR = GREEN
+PLUG_IN = VERMILION
 
 
 @dataclass(frozen=True)
@@ -65,105 +33,6 @@ class Bars:
     errors: Sequence[float]
     outer: Sequence[float] | None = None
     published: Sequence[float | None] | None = None
-
-
-@cache
-def _lean_font() -> str:
-    """Returns the name of a cut-down DejaVu Sans, made once a process.
-
-    A PDF embeds the glyphs it uses, and with them the hinting and layout tables of the whole font; without these a
-    figure takes half the time and less than half the bytes. Characters outside it fall back to the whole font.
-    """
-    name = "SubsetGradSans"
-    font = TTFont(font_manager.findfont("DejaVu Sans"), recalcTimestamp=False)
-    options = subset.Options(
-        hinting=False, layout_features=[], name_IDs=["*"], drop_tables=["GSUB", "GPOS", "GDEF", "FFTM"]
-    )
-    subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes=[*range(0x20, 0x180), *range(0x391, 0x3CA), 0x2013, 0x2026, 0x2212])
-    subsetter.subset(font)
-    for record in font["name"].names:
-        if record.nameID in (1, 3, 4, 6, 16):
-            record.string = name
-    file = Path(_FOLDER.name, f"{name}.ttf")
-    font.save(file)
-    font_manager.fontManager.addfont(file)
-    return name
-
-
-@contextmanager
-def _canvas(slug: str, height: float) -> Iterator[Canvas]:
-    style = {
-        **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
-        "figure.facecolor": "none",
-        "axes.facecolor": "none",
-        "savefig.facecolor": "none",
-        "svg.fonttype": "none",
-        "svg.hashsalt": slug,  # element ids: a salt of its own keeps two figures apart and two builds alike
-        "pdf.fonttype": 42,
-        "font.family": "sans-serif",
-        "font.sans-serif": [_lean_font(), "DejaVu Sans"],
-        "font.size": 9.5,
-        "axes.linewidth": 0.7,
-        "hatch.linewidth": 0.8,
-        "legend.frameon": False,
-        "axes.spines.top": False,
-    }
-    with mpl.rc_context(style):
-        yield Canvas(figsize=(WIDTH, height), layout="constrained")
-
-
-def _finish(canvas: Canvas, slug: str, title: str, caption: str, description: str) -> Figure:
-    files = {}
-    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("pdf", {"CreationDate": None, "Creator": None})):
-        buffer = io.BytesIO()
-        canvas.savefig(buffer, format=kind, metadata=metadata)
-        files[kind] = buffer.getvalue()
-        canvas.set_layout_engine("none")  # laid out once; the second format takes the same places
-    text = files["svg"].decode()
-    # Half of the bytes say nothing: metadata, comments, names of groups, rotations by nothing, and hair's breadths.
-    text = re.sub(r"<metadata>.*?</metadata>|<!-- .*? -->|(?<=<g) id=\"[^\"]*\"", "", text, flags=re.DOTALL)
-    text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
-    text = re.sub(r'\b(d|x|y)="[^"]*"', lambda place: re.sub(r"\d+\.\d{3,}", _hundredths, place[0]), text)
-    text = re.sub(r"\n\s*", "\n", text)
-    files["svg"] = text.encode()
-    return Figure(
-        slug,
-        title,
-        caption,
-        _inline(text, slug, title, description),
-        _data_link("image/svg+xml", files["svg"]),
-        _data_link("application/pdf", files["pdf"]),
-    )
-
-
-def _hundredths(digits: re.Match[str]) -> str:
-    return f"{float(digits[0]):.2f}"
-
-
-def _data_link(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{b64encode(content).decode()}"
-
-
-def _inline(text: str, slug: str, title: str, description: str) -> str:
-    """Returns the SVG for the page: named for a screen reader, ids of its own, ink that follows the theme."""
-    body = text[text.index("<svg") :]
-    head, body = body[: body.index(">")], body[body.index(">") + 1 :]
-    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)
-    assert box is not None  # noqa: S101 - matplotlib always writes it
-    body = re.sub(r'\bid="', f'id="{slug}-', body)
-    body = re.sub(r'href="#', f'href="#{slug}-', body)
-    body = body.replace("url(#", f"url(#{slug}-").replace(INK, "currentColor")
-    for colour, name in (
-        (_BLUE, "blue"),
-        (PLUG_IN, "vermilion"),
-    ):  # too dark for a dark page, whose style lightens them
-        body = body.replace(colour, f"var(--{name}, {colour})")
-    return (
-        f'<svg role="img" aria-labelledby="{slug}-title {slug}-desc" viewBox="0 0 {box[1]} {box[2]}" '
-        f'style="max-width:{float(box[1]) * 4 / 3:.0f}px"><title id="{slug}-title">{escape(title)}</title>'
-        f'<desc id="{slug}-desc">{escape(description)}</desc>{body}'
-    )
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -178,7 +47,7 @@ def number(value: float, digits: int = 3) -> str:
 
 def bars(slug: str, title: str, caption: str, labels: Sequence[str], groups: Sequence[Bars]) -> Figure:
     """Returns a bar figure in the paper's form: one group on the left axis, a second, hatched, at the right."""
-    with _canvas(slug, 3.1) as canvas:
+    with canvas_of(slug, 3.1) as canvas:
         left = canvas.subplots()
         width = 0.8 / len(groups)
         told = []
@@ -218,7 +87,7 @@ def bars(slug: str, title: str, caption: str, labels: Sequence[str], groups: Seq
             handles.append(Line2D([], [], color=FLOOR, linewidth=2))
             names.append("authors' notebook (read by eye)")
         canvas.legend(handles, names, loc="outside upper center", ncols=3, fontsize=8, columnspacing=1.2)
-        return _finish(canvas, slug, title, caption, "; ".join(told) + ".")
+        return finish(canvas, slug, title, caption, "; ".join(told) + ".")
 
 
 def dots(
@@ -248,7 +117,7 @@ def dots(
     blank = {label: why for label, why in (blank or {}).items() if label not in order.index}
     places = {label: place for place, label in enumerate([*labels, *blank])}
     plug_ins = set(table.loc[table["plug_in"], "label"]) | {label for label in blank if ":" in label}
-    with _canvas(slug, 1.25 + 0.255 * max(len(places), 1)) as canvas:
+    with canvas_of(slug, 1.25 + 0.255 * max(len(places), 1)) as canvas:
         axes = canvas.subplots()
         step = 0.44 / max(len(series) - 1, 1)
         for turn, name in enumerate(series):
@@ -289,7 +158,7 @@ def dots(
         first = shown[shown["series"] == series[0]].set_index("label")["value"] if series else pd.Series(dtype=float)
         told = "; ".join(f"{label} {number(first.get(label, order[label]))}" for label in labels)
         told += "".join(f"; {label}: {why}" for label, why in blank.items())
-        return _finish(canvas, slug, title, caption, f"{axis}, best first: {told}.")
+        return finish(canvas, slug, title, caption, f"{axis}, best first: {told}.")
 
 
 def _short(label: str) -> str:
