@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from . import figures, published, tables
-from .load import problems, series_of, summarise
+from .load import problems, select, series_of, summarise
 from .svg import Figure, data_link
 
 # What a section about an experiment of the paper says; an experiment without an entry gets a table only.
@@ -48,7 +48,7 @@ def boards(rows: pd.DataFrame, experiment: str) -> list[dict[str, Any]]:
                 "problem": f"{first['objective']}, n = {first['n']}, k = {first['k']}",
                 "rows": group,
                 "seeds": group["seed"].nunique(),
-                "replicates": sorted(group["replicates"].unique()),
+                "replicates": [f"{count:,}" for count in sorted(select(group)["replicates"].unique())],
                 "columns": tables.columns_of(group),
                 "lines": tables.leaderboard(group),
                 "main": next(iter(series_of(group)), ""),

@@ -24,8 +24,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import seaborn as sns
-from fontTools import subset
-from fontTools.ttLib import TTFont
+from fontTools import subset  # type: ignore[import-not-found,import-untyped,unused-ignore]
+from fontTools.ttLib import TTFont  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from matplotlib import font_manager
 from matplotlib.figure import Figure as Canvas
 

@@ -52,7 +52,6 @@ class Page(HTMLParser):
             self.open.pop()
 
     def handle_endtag(self, tag):
-        # The library behind the table of all rows leaves the cells of its footer unclosed inside scripts only.
         assert self.open.pop() == tag
 
 
