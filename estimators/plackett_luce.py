@@ -82,7 +82,7 @@ def conditional_gumbel(ops: Ops, theta: Array, order: Array, exponentials: Array
     Args:
       theta: `[B, n]` logits; -inf gives -inf.
       order: `[..., B, n]` integers, items by descending perturbed logit; x̃ keeps the order of the first k.
-      exponentials: `[..., B, n]` independent Exp(1), one per place in the order.
+      exponentials: `[..., B, n]` independent Exp(1), one per item.
       k: static, 1 <= k <= n.
 
     Source: arrival times of the race: t_{o_j} = t_{o_{j−1}} + ε_j/W_j with W_j the weight not yet drawn, t_i = t_{o_k}
@@ -92,6 +92,7 @@ def conditional_gumbel(ops: Ops, theta: Array, order: Array, exponentials: Array
     n = theta.shape[-1]
     logits = xp.take_along_axis(xp.broadcast_to(theta, order.shape), order, axis=-1)
     possible = logits > -xp.inf
+    exponentials = xp.take_along_axis(exponentials, order, axis=-1)
     weights = _sorted_weights(ops, theta, order)
     remaining = xp.flip(xp.cumulative_sum(xp.flip(weights, axis=-1), axis=-1), axis=-1)[..., :k]
     peak = ops.stop_gradient(xp.max(theta, axis=-1, keepdims=True))

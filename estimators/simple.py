@@ -75,7 +75,7 @@ def _simple_b(
 
 
 def _sum_of_gamma(k: int, *, kappa: float, tau: float, terms: int, **_: Any) -> Draws:
-    return {"noise": sum_of_gamma(kappa or k, tau, terms)}
+    return {"noise": sum_of_gamma(kappa or max(k, 1), tau, terms)}
 
 
 SIMPLE_B = Estimator(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import pytest
 
+from estimators import ESTIMATORS, get
 from estimators import ops as ops_module
 
 jax.config.update("jax_enable_x64", True)
@@ -22,3 +23,23 @@ def ops(request: pytest.FixtureRequest) -> ops_module.Ops:
 def ops32(request: pytest.FixtureRequest) -> ops_module.Ops:
     """Each backend in float32."""
     return ops_module.load(request.param, "float32")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--estimator",
+        action="append",
+        default=[],
+        metavar="package.module:NAME",
+        help="run the conformance suite on these estimators only; may be repeated",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "estimator" in metafunc.fixturenames:
+        names = metafunc.config.getoption("--estimator")
+        try:
+            records = [get(name) for name in names] if names else list(ESTIMATORS)
+        except ValueError as error:
+            raise pytest.UsageError(f"--estimator: {error}") from error
+        metafunc.parametrize("estimator", records, ids=[record.name for record in records])
