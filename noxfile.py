@@ -46,8 +46,7 @@ def bench(session: nox.Session) -> None:
     """Run the experiments (default: Figures 1 and 3, quick), then write the page; arguments go to `benchmarks run`."""
     _install(session, extras="torch,jax,report,bench")
     # Status 1 says that a cell failed: the page shows which, so it is written all the same.
-    status = session.run("python", "-m", "benchmarks", "run", *session.posargs, success_codes=[0, 1])
-    del status
+    session.run("python", "-m", "benchmarks", "run", *session.posargs, success_codes=[0, 1])
     session.run("python", "-m", "reports", "build")
 
 

@@ -12,8 +12,6 @@ import estimators
 from .harness import backends, objectives
 from .harness.cell import Cell
 
-PRESETS = ("quick", "paper", "full")
-
 
 @dataclass(frozen=True)
 class Experiment:

@@ -8,15 +8,16 @@ import tomllib
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import estimators
 
 from . import experiments as catalogue
-from .grid import PRESETS, Experiment, Plan, parse_integers, plan, split_selectors
+from .grid import Experiment, Plan, parse_integers, plan, split_selectors
 from .harness import backends, engine, provenance
 from .harness.cell import Cell
 from .harness.store import Store
@@ -54,41 +55,40 @@ def _plan(experiment: Experiment, options: Mapping[str, Any], preset: str) -> Pl
     return plan(experiment.adapt(**options), names, replicates)
 
 
-_FILE_OPTIONS: dict[str, Any] = {
-    "preset": str,
-    "estimators": list,
-    "n": (int, list, str),
-    "k": (int, list, str),
-    "seeds": (int, list, str),
-    "replicates": int,
-    "samples": int,
-    "objective": str,
-    "backend": str,
-    "dtype": str,
-}
+class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a TOML file may say: an experiment and the options of the command line."""
+
+    experiment: str = "sweep"
+    preset: Literal["quick", "paper", "full"] | None = None
+    estimators: list[str] = []
+    n: list[int] | int | str | None = None
+    k: list[int] | int | str | None = None
+    seeds: list[int] | int | str | None = None
+    replicates: Annotated[int, msgspec.Meta(ge=200)] | None = None
+    samples: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    objective: str | None = None
+    backend: str | None = None
+    dtype: Literal["float32", "float64"] | None = None
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    """Returns the experiment's name and the options of a TOML file."""
-    with path.open("rb") as file:
-        try:
-            content = tomllib.load(file)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{path}: {error}") from error
-    name = content.pop("experiment", "sweep")
-    options: dict[str, Any] = {}
-    for key, value in content.items():
-        if key not in _FILE_OPTIONS:
-            raise ValueError(f"{path}: unknown option {key!r}; known: experiment, {', '.join(_FILE_OPTIONS)}")
-        if not isinstance(value, _FILE_OPTIONS[key]):
-            raise ValueError(f"{path}: {key} = {value!r} is of the wrong type")
-        if key in ("n", "k", "seeds"):
+    """Returns the experiment's name and the options of a TOML file.
+
+    Raises:
+      ValueError: the file is no TOML, or says what `Settings` does not know.
+    """
+    try:
+        settings = msgspec.toml.decode(path.read_bytes(), type=Settings)
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    options = msgspec.structs.asdict(settings)
+    for axis in ("n", "k", "seeds"):
+        value = options[axis]
+        if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            value = parse_integers(f"{path}: {key}", text)
-        options["backend_names" if key == "backend" else key] = value
-    if options.get("preset", "quick") not in PRESETS:
-        raise ValueError(f"{path}: preset = {options['preset']!r}; choose one of {', '.join(PRESETS)}")
-    return name, options
+            options[axis] = parse_integers(f"{path}: {axis}", text)
+    options["backend_names"] = options.pop("backend")
+    return options.pop("experiment"), options
 
 
 def run(wanted: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, command: str) -> int:
@@ -103,12 +103,12 @@ def run(wanted: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, comma
         for reason in one.skipped:
             console.print(f"{one.experiment}: left out {reason}", highlight=False, markup=False)
     code = provenance.fingerprint(*{cell.estimator for cell in cells})
+    if dry_run and not path.exists():  # a look makes no file
+        return _announce(cells, cells, path, console, show=True)
     with Store(path) as store:
         missing = engine.todo(cells, store, code, force=force)
-        console.print(f"{len(cells)} cells, {len(cells) - len(missing)} stored in {path}, {len(missing)} to compute")
+        _announce(cells, missing, path, console, show=dry_run)
         if dry_run:
-            for cell in missing:
-                print(cell)
             return 0
         for one in wanted:
             store.enrol(one.experiment, one.cells)
@@ -119,6 +119,15 @@ def run(wanted: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, comma
         except KeyboardInterrupt:
             console.print("Interrupted. What was computed is stored; the same command goes on from there.")
             return 130
+
+
+def _announce(cells: Sequence[Cell], missing: Sequence[Cell], path: Path, console: Console, *, show: bool) -> int:
+    """Says how much there is to do, and shows each cell if asked; returns 0."""
+    console.print(f"{len(cells)} cells, {len(cells) - len(missing)} stored in {path}, {len(missing)} to compute")
+    if show:
+        for cell in missing:
+            print(cell)
+    return 0
 
 
 def _compute(missing: list[Cell], store: Store, console: Console, code: str, command: str) -> int:

@@ -62,8 +62,10 @@ def points_follow_the_law(subject: Subject) -> None:
     if estimator.law == "relaxed":
         return
     if estimator.functional == "mean_of_f":
-        hot = ((points == 0) | (points == 1)).all() and (points.sum(axis=-1) == k).all()
-        assert hot, f"law={estimator.law} is discrete, but some points are not {k}-hot"
+        of_two = subject.estimate(subject.theta(ROWS), subject.raw(ROWS, 2))[0]
+        for samples, found in ((estimator.samples(1), points), (estimator.samples(2), of_two)):
+            hot = ((found == 0) | (found == 1)).all() and (found.sum(axis=-1) == k).all()
+            assert hot, f"law={estimator.law} is discrete, but some points are not {k}-hot (S={samples})"
     if estimator.law not in ("conditional_poisson", "plackett_luce"):
         return
     divisor = subject.params[estimator.temperature] if estimator.temperature else 1.0
@@ -176,6 +178,17 @@ def rows_are_independent(subject: Subject) -> None:
         assert gap < rounding(subject), f"row {row} alone differs from row {row} in a batch by {gap:.2g}"
 
 
+def samples_are_averaged(subject: Subject) -> None:
+    """An estimate from S samples is the mean of the estimates from each: a rule sees ∇f unscaled (λ, never λ/S)."""
+    if subject.estimator.samples_min > 1:
+        raise NotApplicable("one sample alone gives no estimate")
+    theta, raw = subject.theta(ROWS), subject.raw(ROWS, 2)
+    together = subject.estimate(theta, raw)[2]
+    alone = [subject.estimate(theta, {name: v[s : s + 1] for name, v in raw.items()})[2] for s in range(2)]
+    gap = np.abs(together - np.mean(alone, axis=0)).max() / max(1.0, np.abs(together).max())
+    assert gap < rounding(subject), f"the estimate at S=2 is not the mean of those at S=1: off by {gap:.2g}"
+
+
 def items_are_interchangeable(subject: Subject) -> None:
     """Permuting theta, draws and the objective permutes the gradient."""
     ops, k = subject.ops, subject.k
@@ -284,6 +297,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     minus_infinity_is_never_chosen,
     invalid_rows_are_nan,
     rows_are_independent,
+    samples_are_averaged,
     items_are_interchangeable,
     shift_changes_nothing_if_claimed,
     outer_weights_multiply_the_estimate,
