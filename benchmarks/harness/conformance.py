@@ -48,7 +48,7 @@ def shapes_are_as_declared(subject: Subject) -> None:
         assert np.allclose(weights.sum(axis=0), 1), f"k={k}: weights sum to {weights.sum(axis=0)}, not 1"
         if state is not None:
             for name, array in state.items():
-                assert array.shape == (rows,), f"state {name!r} has shape {array.shape}, not one entry a row"
+                assert array.shape == (rows,), f"state {name!r} has shape {tuple(array.shape)}, not one entry a row"
 
 
 def points_follow_the_law(subject: Subject) -> None:
