@@ -184,7 +184,10 @@ def samples_are_averaged(subject: Subject) -> None:
         raise NotApplicable("one sample alone gives no estimate")
     theta, raw = subject.theta(ROWS), subject.raw(ROWS, 2)
     together = subject.estimate(theta, raw)[2]
-    alone = [subject.estimate(theta, {name: v[s : s + 1] for name, v in raw.items()})[2] for s in range(2)]
+    # Samples become rows, repeated up to the shape of `points_follow_the_law`, for which a function is compiled.
+    rows = subject.replicates
+    single = {name: np.resize(v.reshape(2 * ROWS, *v.shape[2:]), (rows, *v.shape[2:]))[None] for name, v in raw.items()}
+    alone = subject.estimate(np.resize(theta, (rows, N)), single)[2][: 2 * ROWS].reshape(2, ROWS, N)
     gap = np.abs(together - np.mean(alone, axis=0)).max() / max(1.0, np.abs(together).max())
     assert gap < rounding(subject), f"the estimate at S=2 is not the mean of those at S=1: off by {gap:.2g}"
 

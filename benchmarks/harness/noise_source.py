@@ -18,7 +18,7 @@ from estimators.ops import Array
 if TYPE_CHECKING:
     from .moments import Question
 
-_KEPT_BYTES = 400_000_000
+_KEPT_BYTES = 300_000_000
 _kept: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()  # one problem's noise serves all its cells
 
 
