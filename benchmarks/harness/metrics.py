@@ -118,6 +118,8 @@ def exact_measurements(
         values = quality(moments, reference, index, replicates, exact=True)
         # What lies below the rounding error of the sum is 0: 1 − cos is a squared distance of unit vectors.
         resolution = dict.fromkeys(QUALITY_METRICS, 1e3 * epsilon) | {"bias": (1e3 * epsilon) ** 2}
+        # The root of a difference of sums, which are made in float64 whatever the dtype.
+        resolution["error_std"] = max(1e3 * epsilon, float(np.sqrt(1e3 * np.finfo(np.float64).eps)))
         for metric, value in values.items():
             number = float(value)
             small = abs(number) < resolution[metric]
