@@ -62,14 +62,17 @@ def get(name: str) -> Estimator:
 
 def _plugin(name: str) -> Estimator:
     module_name, attribute = name.split(":", 1)
+    if not module_name or module_name.startswith("."):
+        raise ValueError(f"estimator {name!r}: {module_name!r} is not a module's full name; write package.module:NAME")
     try:
-        record = getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not module_name.startswith(error.name):
             raise  # the module exists; something that it imports does not
         raise ValueError(f"estimator {name!r}: no module {module_name!r} on the import path") from error
-    except AttributeError as error:
-        raise ValueError(f"estimator {name!r}: module {module_name!r} has no {attribute!r}") from error
+    if not hasattr(module, attribute):
+        raise ValueError(f"estimator {name!r}: module {module_name!r} has no {attribute!r}")
+    record = getattr(module, attribute)
     if not isinstance(record, Estimator):
         raise ValueError(f"estimator {name!r} is a {type(record).__name__}, not an estimators.Estimator")
     return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from benchmarks.harness import conformance as checks
 from benchmarks.harness.parity import TOLERANCE, parity
 from benchmarks.harness.subject import NotApplicable, Subject
+from estimators import get
 from estimators import ops as ops_module
 
 ROOT = Path(__file__).parent.parent
@@ -146,17 +148,32 @@ class TestOnTheCommandLine:
         assert "claims unbiased_for=affine; objective affine" in done.stdout
         assert "wrong_sign" in done.stdout and "1 failed" in done.stdout
 
-    @pytest.mark.parametrize(
-        ("name", "message"),
-        [
-            ("broken:NO_SUCH", "estimator 'broken:NO_SUCH': module 'broken' has no 'NO_SUCH'"),
-            ("no_such_module:NAME", "estimator 'no_such_module:NAME': no module 'no_such_module' on the import path"),
-            ("broken:NOT_A_RECORD", "estimator 'broken:NOT_A_RECORD' is a NotARecord, not an estimators.Estimator"),
-            ("no_such", "unknown estimator 'no_such'; known: exact_enum"),
-        ],
-    )
-    def test_an_unknown_plug_in_stops_the_run_with_its_reason(self, name, message):
-        done = run_pytest("-q", "--collect-only", "--estimator", name)
+    def test_an_unknown_plug_in_stops_the_run_with_its_reason(self):
+        done = run_pytest("-q", "--collect-only", "--estimator", "broken:NO_SUCH")
         assert done.returncode in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR), done.stdout + done.stderr
-        assert f"--estimator: {message}" in done.stdout + done.stderr
-        assert "tests collected" not in done.stdout or "no tests collected" in done.stdout
+        assert "--estimator: estimator 'broken:NO_SUCH': module 'broken' has no 'NO_SUCH'" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("broken:NO_SUCH", "estimator 'broken:NO_SUCH': module 'broken' has no 'NO_SUCH'"),
+        ("no_such_module:NAME", "estimator 'no_such_module:NAME': no module 'no_such_module' on the import path"),
+        ("broken.no_such:NAME", "estimator 'broken.no_such:NAME': no module 'broken.no_such' on the import path"),
+        (".broken:NAME", "estimator '.broken:NAME': "),
+        (":NAME", "estimator ':NAME': "),
+        ("broken:", "estimator 'broken:': module 'broken' has no ''"),
+        ("broken:NOT_A_RECORD", "estimator 'broken:NOT_A_RECORD' is a NotARecord, not an estimators.Estimator"),
+        ("no_such", "unknown estimator 'no_such'; known: exact_enum"),
+    ],
+)
+def test_what_is_no_estimator_is_refused_with_its_reason(name, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        get(name)
+
+
+def test_a_fault_inside_a_plug_in_module_is_not_taken_for_an_unknown_name(tmp_path, monkeypatch):
+    (tmp_path / "faulty_plug_in.py").write_text("import estimators\nestimators.no_such_attribute\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(AttributeError, match="no_such_attribute"):
+        get("faulty_plug_in:NAME")
