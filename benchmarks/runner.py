@@ -102,7 +102,7 @@ def run(wanted: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, comma
     for one in wanted:
         for reason in one.skipped:
             console.print(f"{one.experiment}: left out {reason}", highlight=False, markup=False)
-    code = provenance.fingerprint(*{cell.estimator for cell in cells})
+    code = {name: provenance.fingerprint(name) for name in {cell.estimator for cell in cells}}
     if dry_run and not path.exists():  # a look makes no file
         return _announce(cells, cells, path, console, show=True)
     with Store(path) as store:
@@ -130,7 +130,7 @@ def _announce(cells: Sequence[Cell], missing: Sequence[Cell], path: Path, consol
     return 0
 
 
-def _compute(missing: list[Cell], store: Store, console: Console, code: str, command: str) -> int:
+def _compute(missing: list[Cell], store: Store, console: Console, code: Mapping[str, str], command: str) -> int:
     """Runs the missing cells under a progress bar; returns how many failed."""
     run_id = uuid.uuid4().hex[:12]
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -162,7 +162,7 @@ def _compute(missing: list[Cell], store: Store, console: Console, code: str, com
                 spoken = now
                 console.print(f"{progress.tasks[task].completed:.0f} of {len(missing)} cells, {left}", highlight=False)
 
-        failures = engine.run(missing, store, laws=laws, run=run_id, fingerprint=code, report=report)
+        failures = engine.run(missing, store, laws=laws, run=run_id, fingerprints=code, report=report)
     seconds = time.perf_counter() - begun
     # Threads are known only once a framework is loaded.
     document |= {"seconds": round(seconds, 2), "threads": backends.threads()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .cell import Cell
@@ -20,19 +20,19 @@ class Outcome:
     reason: str
 
 
-def todo(cells: Sequence[Cell], store: Store, fingerprint: str, *, force: bool) -> list[Cell]:
-    """Returns the cells without a good result by this code; all of them if `force`."""
+def todo(cells: Sequence[Cell], store: Store, fingerprints: Mapping[str, str], *, force: bool) -> list[Cell]:
+    """Returns the cells without a good result by this code (per estimator name); all of them if `force`."""
     done = {} if force else store.done()
-    return [cell for cell in cells if done.get(cell.key) != fingerprint]
+    return [cell for cell in cells if done.get(cell.key) != fingerprints[cell.estimator]]
 
 
 def run(
     cells: Sequence[Cell],
     store: Store,
     *,
-    laws: dict[str, str],
+    laws: Mapping[str, str],
+    fingerprints: Mapping[str, str],
     run: str,
-    fingerprint: str,
     report: Callable[[Outcome], None],
 ) -> int:
     """Computes and stores every cell; a cell that fails is stored with its reason, and the rest go on.
@@ -41,7 +41,8 @@ def run(
       cells: what to compute.
       store: where results go, cell by cell.
       laws: estimator name -> forward law.
-      run, fingerprint: of this run.
+      fingerprints: estimator name -> hash of the code that its results depend on.
+      run: id of this run.
       report: called after each cell.
 
     Returns:
@@ -62,7 +63,7 @@ def run(
             cell,
             measurements,
             law=laws[cell.estimator],
-            fingerprint=fingerprint,
+            fingerprint=fingerprints[cell.estimator],
             run=run,
             seconds=seconds,
             reason=reason,

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,26 @@ def collect(command: str) -> dict[str, Any]:
     }
 
 
-def fingerprint(*estimator_names: str) -> str:
-    """Returns a hash of the code that results depend on: the estimators, the harness, plug-ins' modules.
+def fingerprint(estimator: str) -> str:
+    """Returns a hash of the code that an estimator's results depend on: the package, the harness, a plug-in's module.
 
     Comments and layout do not count, so that a result outlives them.
     """
-    files = sorted(Path(estimators.__file__).parent.rglob("*.py")) + sorted(Path(__file__).parent.glob("*.py"))
-    for name in sorted(estimator_names):
-        module, _, attribute = name.partition(":")
-        spec = importlib.util.find_spec(module) if attribute else None
-        if spec is not None and spec.origin is not None:
-            files.append(Path(spec.origin))
+    module, _, attribute = estimator.partition(":")
+    spec = importlib.util.find_spec(module) if attribute else None
+    if spec is None or spec.origin is None:
+        return _hash(_own_files())
+    return _hash((*_own_files(), Path(spec.origin)))
+
+
+@cache
+def _own_files() -> tuple[Path, ...]:
+    package, harness = Path(estimators.__file__).parent, Path(__file__).parent
+    return (*sorted(package.rglob("*.py")), *sorted(harness.glob("*.py")))
+
+
+@cache
+def _hash(files: tuple[Path, ...]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for file in files:
         digest.update(file.name.encode())
