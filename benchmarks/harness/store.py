@@ -19,7 +19,9 @@ COLUMNS = (
     "backend device dtype metric value std_error exact status cell run reason"
 ).split()
 
+# In one transaction: nobody finds a part of it.
 _TABLES = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS run (run TEXT PRIMARY KEY, started TEXT NOT NULL, provenance TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cell (
   key TEXT PRIMARY KEY, spec TEXT NOT NULL, law TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
@@ -37,7 +39,10 @@ CREATE VIEW IF NOT EXISTS rows AS SELECT
   spec ->> 'device' AS device, spec ->> 'dtype' AS dtype, coalesce(metric, '') AS metric, value, std_error,
   coalesce(exact, 0) AS exact, status, cell.key AS cell, cell.run AS run, reason
 FROM membership JOIN cell USING (key) LEFT JOIN measurement USING (key);
+COMMIT;
 """
+_OWN = {"run", "cell", "measurement", "membership"}
+_MAGIC = b"SQLite format 3\0"
 
 
 class Measurement(NamedTuple):
@@ -63,15 +68,28 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                start = file.read(len(_MAGIC))
+            if start not in (b"", _MAGIC):  # sqlite would write over a file that is shorter than its header
+                raise self._refusal("not a database")
         self._connection = sqlite3.connect(self.path)
         try:
+            tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+            if tables and not tables >= _OWN:
+                self._connection.close()
+                raise self._refusal("a database of another kind")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
-            self._connection.executescript(_TABLES)
+            if not tables:  # opening to read takes no lock
+                self._connection.executescript(_TABLES)
         except sqlite3.DatabaseError as error:
             self._connection.close()
-            raise ValueError(f"{self.path} is not a results store ({error}); name another file with --store") from error
+            raise self._refusal(str(error)) from error
+
+    def _refusal(self, reason: str) -> ValueError:
+        return ValueError(f"{self.path} is not a results store ({reason}); name another file with --store")
 
     def __enter__(self) -> Store:
         return self
