@@ -1,0 +1,151 @@
+"""Imports run one way: estimators ← benchmarks → rows on disk → reports; and no framework before it is asked for."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import estimators
+from estimators.base import Estimator
+
+ROOT = Path(__file__).parent.parent
+FRAMEWORKS = {"torch", "jax", "jaxlib", "array_api_compat"}
+# What the estimators stand on; every other file of the package holds estimators or meets a user.
+FOUNDATION = {"base", "draws", "noise", "ops", "plackett_luce", "relaxations", "subsets"}
+SURFACE = {"__init__", "torch", "jax", "layer", "ops_torch", "ops_jax"}
+# asv takes every public name that begins so for a benchmark, in any module below its folder.
+TAKEN_BY_ASV = ("time_", "track_", "mem_", "peakmem_", "timeraw_", "Time", "Track", "Mem", "PeakMem", "Timeraw")
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported(file: Path) -> set[str]:
+    """Returns the full names of what a file imports, anywhere in it; `from a import b` gives a and a.b."""
+    package = list(file.relative_to(ROOT).with_suffix("").parts)[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def roots(file: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported(file)}
+
+
+def families() -> list[Path]:
+    """Returns the files that hold estimators."""
+    return [file for file in (ROOT / "estimators").glob("*.py") if file.stem not in FOUNDATION | SURFACE]
+
+
+def test_relative_and_absolute_imports_are_seen(tmp_path):
+    file = ROOT / "estimators" / "subsets" / "moments.py"
+    assert "estimators.ops" in imported(file)
+    assert {"benchmarks.harness.store", "benchmarks.harness.cell"} <= imported(
+        ROOT / "benchmarks" / "harness" / "engine.py"
+    )
+
+
+@pytest.mark.parametrize("file", modules("estimators"), ids=lambda file: str(file.relative_to(ROOT)))
+def test_the_package_knows_nothing_of_what_stands_on_it(file):
+    assert not roots(file) & {"benchmarks", "reports", "tests"}
+
+
+@pytest.mark.parametrize("file", modules("reports"), ids=lambda file: str(file.relative_to(ROOT)))
+def test_reports_read_rows_alone(file):
+    assert not roots(file) & (FRAMEWORKS | {"estimators", "benchmarks"})
+
+
+def test_benchmarks_do_not_read_reports():
+    assert not [file for file in modules("benchmarks") if "reports" in roots(file)]
+
+
+def test_every_estimator_stands_in_a_family_file():
+    defined = {
+        name
+        for file in families()
+        for name, value in vars(sys.modules[f"estimators.{file.stem}"]).items()
+        if isinstance(value, Estimator)
+    }
+    assert len(families()) >= 7
+    assert {id(e) for e in estimators.ESTIMATORS} == {id(getattr(estimators, name)) for name in defined}
+
+
+@pytest.mark.parametrize("file", families(), ids=lambda file: file.stem)
+def test_an_estimator_uses_the_foundation_and_no_other_estimator(file):
+    own = {name.split(".")[1] for name in imported(file) if name.startswith("estimators.")}
+    assert own <= FOUNDATION
+    assert not roots(file) & FRAMEWORKS
+
+
+@pytest.mark.parametrize("stem", sorted(FOUNDATION - {"subsets"}))
+def test_the_foundation_holds_no_estimator_and_no_framework(stem):
+    file = ROOT / "estimators" / f"{stem}.py"
+    own = {name.split(".")[1] for name in imported(file) if name.startswith("estimators.")}
+    assert own <= FOUNDATION
+    assert not roots(file) & FRAMEWORKS
+
+
+def test_only_the_backends_and_what_meets_a_user_import_a_framework_at_the_top():
+    allowed = {"estimators/ops_torch.py", "estimators/ops_jax.py", "estimators/torch.py", "estimators/jax.py"}
+    found = set()
+    for file in modules("estimators") + modules("benchmarks"):
+        top = ast.Module(
+            [n for n in ast.parse(file.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], []
+        )
+        names = {alias.name for n in top.body if isinstance(n, ast.Import) for alias in n.names}
+        names |= {n.module or "" for n in top.body if isinstance(n, ast.ImportFrom) and not n.level}
+        if {name.split(".")[0] for name in names} & FRAMEWORKS:
+            found.add(str(file.relative_to(ROOT)))
+    assert found <= allowed
+
+
+LOADED = """
+import sys
+import {module}
+print(sorted({{"torch", "jax", "jaxlib", "array_api_compat"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("module", ["benchmarks, benchmarks.__main__, benchmarks.grid, benchmarks.runner", "reports"])
+def test_importing_imports_no_framework(module):
+    done = subprocess.run(  # noqa: S603  # our own code
+        [sys.executable, "-c", LOADED.format(module=module)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def names_seen_by_asv(module: object) -> set[str]:
+    """Returns the public names of a module, imported ones too, and of the functions in its classes."""
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    methods = [inspect.getmembers(value, inspect.isfunction) for value in public.values() if inspect.isclass(value)]
+    return set(public) | {name for members in methods for name, _ in members}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in modules("benchmarks") if not file.name.startswith("bench_")],
+    ids=lambda file: str(file.relative_to(ROOT)),
+)
+def test_asv_finds_no_benchmark_outside_bench_files(file):
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    found = names_seen_by_asv(importlib.import_module(name))
+    assert not [name for name in found if name.startswith(TAKEN_BY_ASV)]
+
+
+def test_the_command_line_is_guarded():
+    # asv imports every module below its folder, `__main__` too.
+    last = ast.parse((ROOT / "benchmarks" / "__main__.py").read_text()).body[-1]
+    assert isinstance(last, ast.If) and "__name__" in ast.unparse(last.test)
