@@ -67,13 +67,13 @@ def ordered_score(ops: Ops, theta: Array, order: Array, k: int) -> Array:
     Source: Σ_{j<=k} (e_{o_j} − softmax of θ over the items not yet drawn); Struminsky et al. 2021.
     """
     xp = ops.xp
-    weights = _sorted_weights(ops, theta, order)
-    remaining = xp.flip(xp.cumulative_sum(xp.flip(weights, axis=-1), axis=-1), axis=-1)[..., :k]
-    rates = xp.cumulative_sum(xp.where(remaining > 0, 1 / xp.where(remaining > 0, remaining, 1.0), 0.0), axis=-1)
-    # An item drawn at place j was a candidate j times, an item not drawn k times.
-    rates = xp.concat([rates, xp.broadcast_to(rates[..., -1:], (*rates.shape[:-1], theta.shape[-1] - k))], axis=-1)
-    drawn = ops.asarray(np.arange(theta.shape[-1]) < k)
-    return _unsort(ops, drawn - weights * rates, order)
+    logits = _sorted(ops, theta, order)
+    log_remaining = _log_remaining(ops, logits, k)
+    gone = ops.asarray(np.tri(k, theta.shape[-1], -1)) > 0.5  # [k, n]: no candidate at place j any more
+    # Each share with its own logarithm: a weight that underflows is still the whole of what remains late in the race.
+    share = xp.exp(logits[..., None, :] - log_remaining)
+    place = ops.asarray(np.arange(theta.shape[-1]) < k)
+    return _unsort(ops, place - xp.sum(xp.where(gone, 0.0, share), axis=-2), order)
 
 
 def conditional_gumbel(ops: Ops, theta: Array, order: Array, exponentials: Array, k: int) -> Array:
@@ -90,27 +90,31 @@ def conditional_gumbel(ops: Ops, theta: Array, order: Array, exponentials: Array
     """
     xp = ops.xp
     n = theta.shape[-1]
-    logits = xp.take_along_axis(xp.broadcast_to(theta, order.shape), order, axis=-1)
+    logits = _sorted(ops, theta, order)
     possible = logits > -xp.inf
-    exponentials = xp.take_along_axis(exponentials, order, axis=-1)
-    weights = _sorted_weights(ops, theta, order)
-    remaining = xp.flip(xp.cumulative_sum(xp.flip(weights, axis=-1), axis=-1), axis=-1)[..., :k]
-    peak = ops.stop_gradient(xp.max(theta, axis=-1, keepdims=True))
-    log_drawn = xp.log(xp.cumulative_sum(exponentials[..., :k] / remaining, axis=-1)) - peak
+    log_waits = xp.log(xp.take_along_axis(exponentials, order, axis=-1))
+    # In logarithms throughout: for an unlikely item ε/w overflows where −log does not.
+    waits = log_waits[..., :k] - _log_remaining(ops, logits, k)[..., 0]
+    arrivals = [waits[..., :1]]
+    for place in range(1, k):
+        arrivals.append(xp.logaddexp(arrivals[-1], waits[..., place : place + 1]))
+    drawn = -xp.concat(arrivals, axis=-1)
     if k == n:
-        return _unsort(ops, -log_drawn, order)
-    # In logarithms: for an unlikely item ε/w overflows where −log does not.
-    log_wait = xp.log(exponentials[..., k:]) - xp.where(possible, logits, 0.0)[..., k:]
-    log_rest = xp.logaddexp(xp.broadcast_to(log_drawn[..., -1:], log_wait.shape), log_wait)
-    rest = xp.where(possible[..., k:], -log_rest, -xp.inf)
-    return _unsort(ops, xp.concat([-log_drawn, rest], axis=-1), order)
+        return _unsort(ops, drawn, order)
+    waits = log_waits[..., k:] - xp.where(possible, logits, 0.0)[..., k:]
+    rest = -xp.logaddexp(xp.broadcast_to(arrivals[-1], waits.shape), waits)
+    return _unsort(ops, xp.concat([drawn, xp.where(possible[..., k:], rest, -xp.inf)], axis=-1), order)
 
 
-def _sorted_weights(ops: Ops, theta: Array, order: Array) -> Array:
-    """Returns e^θ, scaled by the row's largest, in the given order: `[..., n]`."""
-    xp = ops.xp
-    weights = xp.exp(theta - ops.stop_gradient(xp.max(theta, axis=-1, keepdims=True)))
-    return xp.take_along_axis(xp.broadcast_to(weights, order.shape), order, axis=-1)
+def _sorted(ops: Ops, theta: Array, order: Array) -> Array:
+    """Returns the logits by place in `order`, `[..., n]`."""
+    return ops.xp.take_along_axis(ops.xp.broadcast_to(theta, order.shape), order, axis=-1)
+
+
+def _log_remaining(ops: Ops, logits: Array, k: int) -> Array:
+    """Returns `[..., k, 1]` the logarithm of the weight not yet drawn at place j, of logits by place; O(nk) memory."""
+    gone = ops.asarray(np.tri(k, logits.shape[-1], -1)) > 0.5
+    return log_sum_exp(ops, ops.xp.where(gone, -ops.xp.inf, logits[..., None, :]))
 
 
 def _unsort(ops: Ops, by_place: Array, order: Array) -> Array:
