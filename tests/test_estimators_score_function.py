@@ -1,0 +1,116 @@
+"""Score-function estimators against explicit scores and explicit leave-one-out means."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+
+from estimators import get
+from estimators.base import evaluate
+
+N, K = 5, 2
+RNG = np.random.default_rng(1)
+THETA = 1.5 * RNG.normal(size=(2, N))
+A, C = RNG.normal(size=(2, N))
+LAWS = [oracles.enumerated(row, K) for row in THETA]
+
+
+def objective(xp, asarray=np.asarray):
+    a, c = asarray(A), asarray(C)
+    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1) + 2.0
+
+
+def estimate(ops, name, z, theta=THETA):
+    """Returns the gradient `[B, n]` at samples z `[S, B, n]`."""
+    found = evaluate(
+        get(name), ops, ops.asarray(theta), {"z": ops.asarray(z)}, objective(ops.xp, ops.asarray), k=K, params={}
+    )
+    assert np.array_equal(np.asarray(found[0]), z)
+    assert np.allclose(np.asarray(found[1]), 1 / len(z))
+    return np.asarray(found[2])
+
+
+def samples(count, seed=0):
+    chosen = np.random.default_rng(seed).integers(len(LAWS[0].states), size=(count, 2))
+    return LAWS[0].states[chosen]
+
+
+def score(b, z):
+    """∇ log p(z) of row b, by finite differences of the listed law."""
+
+    def log_probability(theta):
+        law = oracles.enumerated(theta, K)
+        return law.log_probabilities[np.all(law.states == z, axis=1)][0]
+
+    return oracles.finite_difference(log_probability, THETA[b])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_sfe_is_the_mean_of_value_times_score(ops, count):
+    z = samples(count)
+    f = objective(np)
+    expected = [np.mean([f(z[s, b]) * score(b, z[s, b]) for s in range(count)], axis=0) for b in range(2)]
+    np.testing.assert_allclose(estimate(ops, "sfe", z), expected, atol=1e-8)
+
+
+def leave_one_out(z, b, mean_of):
+    """(1/S) Σ (f_i − baseline_i) score_i, with `mean_of(others, all)` the baseline of sample i."""
+    f = objective(np)
+    values = [f(z[s, b]) for s in range(len(z))]
+    terms = []
+    for i in range(len(z)):
+        others = [values[j] for j in range(len(z)) if j != i]
+        terms.append((values[i] - mean_of(others, values)) * score(b, z[i, b]))
+    return np.mean(terms, axis=0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_rloo_is_the_mean_with_explicit_leave_one_out_baselines(ops, count):
+    z = samples(count, seed=count)
+    found = estimate(ops, "rloo", z)
+    expected = [leave_one_out(z, b, lambda others, _: np.mean(others)) for b in range(2)]
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    # Wrong twin: the mean of all as the baseline, as a published code has it: short by 1 − 1/S.
+    shrunk = np.array([leave_one_out(z, b, lambda _, values: np.mean(values)) for b in range(2)])
+    np.testing.assert_allclose(shrunk, found * (1 - 1 / count), atol=1e-8)
+    assert np.max(np.abs(shrunk - found)) > 0.01
+
+
+def exact_gradient(b):
+    law = LAWS[b]
+    values = objective(np)(law.states)
+    return (law.probabilities * values) @ (law.states - law.marginals)
+
+
+def test_mean_of_sfe_over_the_law_is_the_exact_gradient(ops):
+    law = LAWS[0]
+    every = estimate(ops, "sfe", law.states[None], np.repeat(THETA[:1], len(law.states), axis=0))
+    np.testing.assert_allclose(law.probabilities @ every, exact_gradient(0), atol=1e-12)
+
+
+def test_mean_of_rloo_over_pairs_is_the_exact_gradient(ops):
+    law = LAWS[0]
+    first, second = np.indices((len(law.states),) * 2).reshape(2, -1)
+    every = estimate(ops, "rloo", law.states[np.stack([first, second])], np.repeat(THETA[:1], len(first), axis=0))
+    weights = law.probabilities[first] * law.probabilities[second]
+    np.testing.assert_allclose(weights @ every, exact_gradient(0), atol=1e-12)
+
+
+def test_rloo_does_not_see_a_constant_in_the_objective(ops):
+    z = ops.asarray(samples(3))
+    f = objective(ops.xp, ops.asarray)
+    theta = ops.asarray(THETA)
+    plain = evaluate(get("rloo"), ops, theta, {"z": z}, f, k=K, params={})[2]
+    raised = evaluate(get("rloo"), ops, theta, {"z": z}, lambda z: f(z) + 1e3, k=K, params={})[2]
+    np.testing.assert_allclose(np.asarray(raised), np.asarray(plain), atol=1e-11)
+
+
+def test_rloo_is_zero_where_all_samples_are_the_same(ops):
+    z = np.broadcast_to(LAWS[0].states[4], (3, 2, N)).copy()
+    assert np.max(np.abs(estimate(ops, "rloo", z))) < 1e-15
+
+
+def test_rloo_asks_for_two_samples():
+    assert [get("rloo").samples(wanted) for wanted in (1, 2, 5)] == [2, 2, 5]
+    assert [get("sfe").samples(wanted) for wanted in (1, 2, 5)] == [1, 2, 5]

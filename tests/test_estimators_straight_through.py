@@ -1,0 +1,105 @@
+"""Straight-through estimators against explicit gradients and softmax Jacobian matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+
+from estimators import get
+from estimators.base import evaluate
+
+N, S = 6, 3
+RNG = np.random.default_rng(4)
+THETA = 1.5 * RNG.normal(size=(2, N))
+A, C = RNG.normal(size=(2, N))
+NOISE = RNG.gumbel(size=(S, 2, N))
+
+
+def objective(xp, asarray=np.asarray):
+    a, c = asarray(A), asarray(C)
+    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1)
+
+
+def slope(z):
+    return oracles.finite_difference(objective(np), z)
+
+
+def estimate(ops, name, draws, k, theta=THETA, f=None, **params):
+    record = get(name)
+    arrays = {key: ops.asarray(value) for key, value in draws.items()}
+    f = f or objective(ops.xp, ops.asarray)
+    found = evaluate(record, ops, ops.asarray(theta), arrays, f, k=k, params=record.resolve_params(params))
+    return np.asarray(found[0]), np.asarray(found[2])
+
+
+def softmax_jacobian(x, temperature):
+    """∂y_i/∂x_j of y = softmax(x/τ), entry by entry from the quotient rule."""
+    weights = [np.exp(value / temperature) for value in x]
+    total = sum(weights)
+    return np.array(
+        [
+            [(weights[i] * (i == j) * total - weights[i] * weights[j]) / total**2 / temperature for j in range(len(x))]
+            for i in range(len(x))
+        ]
+    )
+
+
+def test_ste_is_the_mean_gradient_at_the_samples(ops):
+    z = oracles.top_k_mask(THETA + NOISE, 3)
+    points, gradient = estimate(ops, "ste", {"z": z}, 3)
+    assert np.array_equal(points, z)
+    expected = [np.mean([slope(z[s, b]) for s in range(S)], axis=0) for b in range(2)]
+    np.testing.assert_allclose(gradient, expected, atol=1e-9)
+
+
+def test_ste_does_not_depend_on_the_logits(ops):
+    z = oracles.top_k_mask(THETA + NOISE, 3)
+    first = estimate(ops, "ste", {"z": z}, 3)[1]
+    assert np.array_equal(first, estimate(ops, "ste", {"z": z}, 3, theta=0 * THETA)[1])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.4])
+def test_stgs_is_the_softmax_jacobian_times_the_gradient_at_the_one_hot(ops, temperature):
+    points, gradient = estimate(ops, "stgs", {"gumbel": NOISE}, 1, temperature=temperature)
+    assert np.array_equal(points, oracles.top_k_mask(THETA + NOISE, 1))
+    expected = np.zeros((2, N))
+    relaxed = np.zeros((2, N))
+    for s, b in np.ndindex(S, 2):
+        x = THETA[b] + NOISE[s, b]
+        jacobian = softmax_jacobian(x, temperature)
+        expected[b] += jacobian @ slope(points[s, b]) / S
+        relaxed[b] += jacobian @ slope(np.exp(x / temperature) / np.sum(np.exp(x / temperature))) / S
+    np.testing.assert_allclose(gradient, expected, atol=1e-8)
+    assert np.max(np.abs(gradient - relaxed)) > 0.01  # Gumbel-softmax, which takes ∇f at the relaxed point
+
+
+def test_stgs_has_the_temperature_1_by_default(ops):
+    default = estimate(ops, "stgs", {"gumbel": NOISE}, 1)[1]
+    assert np.array_equal(default, estimate(ops, "stgs", {"gumbel": NOISE}, 1, temperature=1.0)[1])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_stgs_is_gumbel_softmax_where_the_gradient_is_the_same_everywhere(ops, temperature):
+    c = ops.asarray(C)
+
+    def affine(z):
+        return ops.xp.sum(c * z, axis=-1)
+
+    straight = estimate(ops, "stgs", {"gumbel": NOISE}, 1, f=affine, temperature=temperature)[1]
+    soft = estimate(ops, "gs", {"gumbel": NOISE}, 1, f=affine, temperature=temperature)[1]
+    np.testing.assert_allclose(straight, soft, atol=1e-12)
+
+
+def test_stgs_and_gumbel_softmax_share_their_point_where_one_item_has_all_the_mass(ops):
+    noise = NOISE.copy()
+    noise[..., 2] += 60.0
+    straight, soft = (estimate(ops, name, {"gumbel": noise}, 1) for name in ("stgs", "gs"))
+    np.testing.assert_allclose(straight[0], soft[0], atol=1e-12)
+    np.testing.assert_allclose(straight[1], soft[1], atol=1e-12)
+
+
+def test_they_are_defined_for_one_item_only():
+    for name in ("stgs", "gs"):
+        with pytest.raises(ValueError, match=f"k=2: {name} is defined for k=1 only"):
+            get(name).check_size(5, 2)
