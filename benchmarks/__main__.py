@@ -23,16 +23,16 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise  # click ends quietly when `| head` has read enough
         except (ValueError, ImportError, OSError) as error:
+            if ctx.params["debug"]:
+                raise
             raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def main(ctx: click.Context, debug: bool) -> None:
+def main(debug: bool) -> None:
     """Measure gradient estimators for k-subset sampling."""
-    if debug:
-        ctx.command.__class__ = click.Group
+    del debug  # read by `Commands`
 
 
 def _integers(option: str) -> Callable[..., tuple[int, ...] | None]:

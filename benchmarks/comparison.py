@@ -16,7 +16,11 @@ _RELATIVE = 1e-6  # exact values: beyond this a finite sum differs for another r
 
 
 def compare(first: Path, second: Path) -> int:
-    """Prints the metrics that differ beyond their standard errors; returns 1 if there are any, else 0."""
+    """Prints the metrics that differ beyond their standard errors, and cells that failed in one alone.
+
+    Returns:
+      1 if there are any, else 0.
+    """
     a, b = _rows(first), _rows(second)
     shared = sorted(a.keys() & b.keys(), key=str)
     console = Console(width=None if Console().is_terminal else 200)
@@ -33,14 +37,21 @@ def compare(first: Path, second: Path) -> int:
             table.add_row(cell, row["target"], row["metric"], _show(a[key]), _show(b[key]), difference)
     if differing:
         console.print(table, markup=False)
-    only = [f"{len(x.keys() - y.keys())} rows only in {name}" for x, y, name in ((a, b, first), (b, a, second))]
-    console.print(f"{len(shared)} shared rows, {differing} differ; {'; '.join(only)}", markup=False, highlight=False)
+    counts = [sum(bool(metric) for *_, metric in keys) for keys in (shared, a.keys() - b.keys(), b.keys() - a.keys())]
+    only = f"{counts[1]} rows only in {first}; {counts[2]} rows only in {second}"
+    console.print(f"{counts[0]} shared rows, {differing} differ; {only}", markup=False, highlight=False)
     return int(differing > 0)
 
 
 def _rows(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Returns the rows by cell, target and metric; under two empty names, each cell with its status alone."""
+    found = {}
     with Store(path) as store:
-        return {(row["cell"], row["target"], row["metric"]): row for row in store.rows()}
+        for row in store.rows():
+            found[row["cell"], "", ""] = row | {"target": "", "metric": "status", "value": None}
+            if row["metric"]:
+                found[row["cell"], row["target"], row["metric"]] = row
+    return found
 
 
 def _difference(a: dict[str, Any], b: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import estimators
 
 from .harness import backends, objectives
 from .harness.cell import Cell
+from .harness.moments import BATCHES
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class Experiment:
         for name in sorted(self.fixed & set(given)):
             mine = getattr(self, name)
             if given[name] != mine:
-                shown = ",".join(map(str, mine)) if isinstance(mine, tuple) else mine
-                raise ValueError(f"{self.name} has {name}={shown} by definition; use the experiment sweep for others")
+                wanted, own = (",".join(map(str, v)) if isinstance(v, tuple) else v for v in (given[name], mine))
+                raise ValueError(
+                    f"{name}={wanted}: {self.name} has {name}={own} by definition; use the experiment sweep for others"
+                )
         if "estimators" in given:
             given["estimators"] = tuple(itertools.chain.from_iterable(map(self._settings, given["estimators"])))
         return replace(self, **given)
@@ -76,8 +79,13 @@ def plan(experiment: Experiment, backend_names: Sequence[str], replicates: int) 
     """Returns the cells of `experiment` on each backend, in an order that shares noise between neighbours.
 
     Raises:
-      ValueError: an unknown estimator, parameter, objective, extension or backend.
+      ValueError: an unknown estimator, parameter, objective, extension or backend; seeds or replicates out of range.
     """
+    if replicates < 2 * BATCHES or replicates % BATCHES:
+        raise ValueError(f"--replicates {replicates} is not a multiple of {BATCHES} and at least {2 * BATCHES}")
+    for seed in experiment.seeds:
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"--seeds {seed} is outside [0, {2**32 - 1}]")
     objective_name, options = parse_selector(experiment.objective)
     objective = objectives.get(objective_name)
     unknown = sorted(set(options) - {"extension"})

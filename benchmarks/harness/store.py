@@ -73,7 +73,10 @@ class Store:
                 start = file.read(len(_MAGIC))
             if start not in (b"", _MAGIC):  # sqlite would write over a file that is shorter than its header
                 raise self._refusal("not a database")
-        self._connection = sqlite3.connect(self.path)
+        try:
+            self._connection = sqlite3.connect(self.path)
+        except sqlite3.OperationalError as error:
+            raise self._refusal(str(error)) from error
         try:
             tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
             if tables and not tables >= _OWN:
