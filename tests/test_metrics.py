@@ -198,6 +198,9 @@ class TestMeasurements:
         assert rows["descent_probability"].value == pytest.approx(descents.mean())
         assert rows["descent_probability"].std_error == pytest.approx(descents.std(ddof=1) / math.sqrt(50))
         assert not rows["bias"].exact
+        # Of 1000 replicates, the unbiased variance.
+        flat = gradients.reshape(-1, 3)
+        assert rows["total_variance"].value == pytest.approx(flat.var(axis=0, ddof=1).sum(), rel=1e-9)
 
 
 def problem(name, n, seed=5):

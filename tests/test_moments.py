@@ -65,7 +65,7 @@ class TestSampledAgainstExact:
 
     def test_the_metrics_of_another_estimator_do_not_agree(self):
         asked, known = question_of("simple_f", step_size=2.5)
-        other, _ = question_of("simple_f", step_size=2.0)
+        other, _ = question_of("simple_f", step_size=1.0)
         finite, sampled = exact_rows(other, known), sampled_rows(asked, known)
         assert abs(sampled["bias"].value - finite["bias"].value) > 5 * sampled["bias"].std_error
         assert abs(sampled["total_variance"].value - finite["total_variance"].value) > 5 * (
@@ -267,7 +267,12 @@ class TestState:
                 np.testing.assert_array_equal(value, np.asarray(frozen[name]))
 
     def test_the_warm_up_has_noise_of_its_own(self):
+        class Untouched(NoiseSource):
+            def draws(self, question, rows, chunk):
+                raise AssertionError("the warm-up took the noise of the measurement")
+
         asked, _ = question_of("aimle")
+        assert moments.frozen_state(asked, Untouched(3)) is not None
         first, second = (NoiseSource(3, purpose).draws(asked, 1, 0)["noise"] for purpose in ("measure", "warm-up"))
         assert not np.any(np.asarray(first == second))
 
@@ -350,7 +355,7 @@ class TestFigureOne:
         assert rows["descent_probability"].value == pytest.approx(1)
 
     def test_sampling_continues_what_is_exact_beyond_enumeration(self):
-        # Beyond enumeration the affine path gives the exact gradient, and SIMPLE on the linear extension hits it every time.
+        # Beyond enumeration the affine path gives the exact gradient; on the linear extension SIMPLE always hits it.
         rows = values_of(cell_of("simple", n=30, k=10, extension="linear", replicates=200))
         assert not rows["bias"].exact
         assert rows["relative_bias"].value < 1e-6 and rows["total_variance"].value < 1e-20
