@@ -80,6 +80,12 @@ class Estimator:
             if not holds:
                 raise ValueError(f"estimator {self.name!r}: {name}={getattr(self, name)!r} must be {allowed}")
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Returns how to copy and pickle: by name where `get` knows it, so that a saved model finds its estimator."""
+        from . import ESTIMATORS, get
+
+        return (get, (self.name,)) if any(self is known for known in ESTIMATORS) else super().__reduce__()
+
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Returns all parameters, the given ones checked against the defaults' names and types.
 

@@ -59,7 +59,9 @@ def sample(
     declared = record.draws_for(k, params)
     if k == 0:
         # Nothing to choose: zeros, tied to theta so that a backward pass finds its way.
-        return ops.xp.zeros_like(theta)[None] * ops.xp.where(ops.xp.isfinite(theta), theta, 0.0)
+        nothing = ops.xp.zeros_like(theta) * ops.xp.where(ops.xp.isfinite(theta), theta, 0.0)
+        nothing = ops.xp.where(valid_rows(ops, theta, k)[..., None], nothing, ops.xp.nan)
+        return ops.xp.broadcast_to(nothing, (samples, *theta.shape))
     estimate = record.estimate
     if not isinstance(estimate, Pathwise) or any(isinstance(d, Subset) and d.logits for d in declared.values()):
         needs = " and ".join(sorted(record.needs))
@@ -84,6 +86,7 @@ def sample(
 
     through = forward if estimate.rule is None else ops.custom_vjp(forward, partial(backward, estimate.rule))
     z = through(rows, *draws.values())
+    z = ops.xp.broadcast_to(z, (samples, *z.shape[1:]))  # a deterministic point stands for all samples
     z = ops.xp.where(valid_rows(ops, rows, k)[..., None], z, ops.xp.nan)
     return ops.xp.reshape(z, (z.shape[0], *theta.shape))
 

@@ -57,7 +57,8 @@ def check(ops: Ops, theta: Array, k: int) -> None:
     if not ops.is_concrete(theta):
         return
     valid = valid_rows(ops, theta, k)
-    if bool(ops.xp.all(valid)):
+    # Under jit even a concrete theta that the function closes over gives traced results.
+    if not ops.is_concrete(valid) or bool(ops.xp.all(valid)):
         return
     row = next(index for index in np.ndindex(tuple(valid.shape)) if not bool(valid[index]))
     values = [float(value) for value in theta[row]]
