@@ -107,6 +107,7 @@ def plan(experiment: Experiment, backend_names: Sequence[str], replicates: int) 
             except ValueError as reason:
                 skipped.append(f"{name}: {reason}")
                 continue
+            record.draws_for(k, params)  # refuses parameters out of range, before any cell runs
             if backend not in record.backends:
                 skipped.append(f"{name}: runs on {', '.join(record.backends)}, not on {backend}")
                 continue

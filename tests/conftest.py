@@ -10,6 +10,7 @@ from estimators import ops as ops_module
 
 jax.config.update("jax_enable_x64", True)
 
+RECORDS = pytest.StashKey[list]()
 BACKENDS = ("torch:cpu", "jax:cpu")
 
 
@@ -35,11 +36,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        config.stash[RECORDS] = [get(name) for name in config.getoption("--estimator")] or list(ESTIMATORS)
+    except ValueError as error:
+        raise pytest.UsageError(f"--estimator: {error}") from error
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "estimator" in metafunc.fixturenames:
-        names = metafunc.config.getoption("--estimator")
-        try:
-            records = [get(name) for name in names] if names else list(ESTIMATORS)
-        except ValueError as error:
-            raise pytest.UsageError(f"--estimator: {error}") from error
+        records = metafunc.config.stash[RECORDS]
         metafunc.parametrize("estimator", records, ids=[record.name for record in records])
