@@ -30,16 +30,14 @@ def estimate(
     ops, theta=THETA, gumbel=GUMBEL, exponential=EXPONENTIAL, log_temperature=LOG_TEMPERATURE, f=None, **params
 ):
     record = get("rebar_pl")
-    found = evaluate(
-        record,
-        ops,
-        ops.asarray(theta),
-        {"gumbel": ops.asarray(gumbel), "exponential": ops.asarray(exponential)},
-        f or objective(ops.xp, ops.asarray),
-        k=K,
-        params=record.resolve_params(params),
-        state={"log_temperature": ops.asarray(log_temperature)},
-    )
+    f = f or objective(ops.xp, ops.asarray)
+
+    @ops.compile
+    def run(theta, draws, state):
+        return evaluate(record, ops, theta, draws, f, k=K, params=record.resolve_params(params), state=state)
+
+    draws = {"gumbel": ops.asarray(gumbel), "exponential": ops.asarray(exponential)}
+    found = run(ops.asarray(theta), draws, {"log_temperature": ops.asarray(log_temperature)})
     return np.asarray(found[0]), np.asarray(found[2]), np.asarray(found[3]["log_temperature"])
 
 

@@ -58,14 +58,14 @@ def test_equal_keys_give_equal_samples():
     assert set(np.unique(first)) == {0.0, 1.0} and bool(jnp.all(first.sum(-1) == 2))
 
 
-@pytest.mark.parametrize("name", ["simple", "imle_gumbel"])
-def test_a_jitted_gradient_is_the_eager_one_and_is_traced_once(name):
+def test_a_jitted_gradient_is_the_eager_one_and_is_traced_once():
     traces = 0
 
     def loss(theta, key, scale):
         nonlocal traces
         traces += 1
-        return jnp.sum(subset_jax.expectation(key, theta, lambda z: scale * square(z), k=2, estimator=name, samples=2))
+        f = lambda z: scale * square(z)  # noqa: E731 - a new function at each trace, as in a user's step
+        return jnp.sum(subset_jax.expectation(key, theta, f, k=2, estimator="imle_gumbel", samples=2))
 
     eager = jax.grad(loss, argnums=(0, 2))(THETA, KEY, 2.0)
     step = jax.jit(jax.grad(loss, argnums=(0, 2)))

@@ -160,7 +160,7 @@ def test_conditional_gumbel_is_the_race_and_its_derivative(ops, k):
         x = plackett_luce.conditional_gumbel(ops, t, integers(ops, order), ops.asarray(exponentials), k)
         return ops.xp.sum(ops.asarray(bar) * x), x
 
-    (_, found), gradient = ops.value_and_grad(weighted, has_aux=True)(ops.asarray(theta))
+    (_, found), gradient = ops.compile(ops.value_and_grad(weighted, has_aux=True))(ops.asarray(theta))
     for s, b in np.ndindex(3, 2):
         np.testing.assert_allclose(
             np.asarray(found)[s, b], race(theta[b], order[s, b], exponentials[s, b], k).astype(float), rtol=1e-12
@@ -183,7 +183,7 @@ def test_conditional_gumbel_leaves_impossible_items_impossible(ops):
             x = plackett_luce.conditional_gumbel(ops, t, order, exponentials, k)
             return ops.xp.sum(ops.xp.where(ops.xp.isfinite(x), x, 0.0)), x
 
-        (_, x), gradient = ops.value_and_grad(weighted, has_aux=True)(ops.asarray(theta))
+        (_, x), gradient = ops.compile(ops.value_and_grad(weighted, has_aux=True))(ops.asarray(theta))
         assert np.array_equal(np.asarray(x)[0, 0] == -np.inf, ~possible)
         assert np.all(np.isfinite(np.asarray(gradient))) and np.all(np.asarray(gradient)[0, ~possible] == 0)
 
@@ -243,7 +243,7 @@ def test_float32_takes_logits_far_apart(ops32):
             x = plackett_luce.conditional_gumbel(ops32, t, on_device, ops32.asarray(exponentials), k)
             return ops32.xp.sum(x), x
 
-        (_, x), gradient = ops32.value_and_grad(weighted, has_aux=True)(ops32.asarray(theta))
+        (_, x), gradient = ops32.compile(ops32.value_and_grad(weighted, has_aux=True))(ops32.asarray(theta))
         score = np.asarray(plackett_luce.ordered_score(ops32, ops32.asarray(theta), on_device, k), float)
         for b, row in enumerate(theta):
             expected = race(row, order[0, b], exponentials[0, b], k).astype(float)
