@@ -86,6 +86,8 @@ def plan(experiment: Experiment, backend_names: Sequence[str], replicates: int) 
     for seed in experiment.seeds:
         if not 0 <= seed < 2**32:
             raise ValueError(f"--seeds {seed} is outside [0, {2**32 - 1}]")
+    if min(experiment.n) < 1:
+        raise ValueError(f"n={min(experiment.n)} is no number of items; it is at least 1")
     objective_name, options = parse_selector(experiment.objective)
     objective = objectives.get(objective_name)
     unknown = sorted(set(options) - {"extension"})
@@ -107,7 +109,6 @@ def plan(experiment: Experiment, backend_names: Sequence[str], replicates: int) 
             except ValueError as reason:
                 skipped.append(f"{name}: {reason}")
                 continue
-            record.draws_for(k, params)  # refuses parameters out of range, before any cell runs
             if backend not in record.backends:
                 skipped.append(f"{name}: runs on {', '.join(record.backends)}, not on {backend}")
                 continue

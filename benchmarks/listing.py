@@ -54,6 +54,7 @@ def _experiments() -> Listing:
 def _backends() -> Listing:
     installed = backends.installed()
     names = ("torch:cpu", "jax:cpu", "torch:cuda", "jax:cuda")
+    # Whether there is a CUDA device only the framework knows, and it is not imported for a list.
     states = ("installed" if f"{name.split(':')[0]}:cpu" in installed else "not installed" for name in names)
     return ("name", "framework"), list(zip(names, states, strict=True))
 

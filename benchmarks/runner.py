@@ -47,12 +47,15 @@ def plans(names: Sequence[str], choices: Mapping[str, Any]) -> list[Plan]:
 def _plan(experiment: Experiment, options: Mapping[str, Any], preset: str) -> Plan:
     options = dict(options)
     names = options.pop("backend_names", None)
-    names = split_selectors([names]) if names else backends.installed()
+    names = backends.installed() if names is None else split_selectors([names])
     if not names:
         raise ValueError("no backend is installed: pip install 'subsetgrad[torch]' or 'subsetgrad[jax]'")
     preset = options.pop("preset", None) or preset
     replicates = options.pop("replicates", None) or experiment.replicates[preset]
-    options["estimators"] = split_selectors(options.get("estimators") or ()) or None
+    texts = options.get("estimators") or ()
+    options["estimators"] = split_selectors(texts) or None
+    if texts and not options["estimators"]:
+        raise ValueError(f"-e {' '.join(texts)!r} names no estimator")
     return plan(experiment.adapt(**options), names, replicates)
 
 
@@ -100,6 +103,9 @@ def run(wanted: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, comma
     """
     console = Console(stderr=True)
     cells = list(dict.fromkeys(cell for one in wanted for cell in one.cells))
+    if not cells:
+        reasons = "; ".join(reason for one in wanted for reason in one.skipped)
+        raise ValueError(f"nothing to compute: {reasons or 'no estimator, size or seed is left'}")
     for one in wanted:
         for reason in one.skipped:
             console.print(f"{one.experiment}: left out {reason}", highlight=False, markup=False)

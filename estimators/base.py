@@ -15,6 +15,7 @@ from .draws import SUBSET as SUBSET
 from .draws import Draws, Objective
 from .draws import Subset as Subset
 from .ops import Array, Ops
+from .parameters import Range, resolve
 from .subsets.checks import check_k, valid_rows
 
 LAWS = ("conditional_poisson", "plackett_luce", "perturb_and_map", "map", "relaxed")
@@ -43,7 +44,8 @@ class Estimator:
       shift_invariant: adding a constant to a row of theta changes nothing (at the default parameters).
       backends: where it runs.
       params: name -> default; the default's type is the parameter's.
-      temperature: name of the parameter by which theta is divided in law and target, if any.
+      ranges: name -> what the parameter may be.
+      law_logits: `(ops, theta, **params) -> logits` of law and target, where these are not theta itself.
       initial_state: `(ops, theta) -> dict of [B] arrays`, or None for an estimator without state.
     """
 
@@ -61,7 +63,8 @@ class Estimator:
     shift_invariant: bool = True
     backends: tuple[str, ...] = ("torch", "jax")
     params: Mapping[str, Any] = field(default_factory=dict)
-    temperature: str | None = None
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    law_logits: Callable[..., Array] | None = None
     initial_state: Callable[[Ops, Array], dict[str, Array]] | None = None
 
     def __post_init__(self) -> None:
@@ -74,7 +77,7 @@ class Estimator:
             ("functional", self.functional in FUNCTIONALS, f"one of {', '.join(FUNCTIONALS)}"),
             ("k", self.k in ("any", 1), "'any' or 1"),
             ("samples_min", self.samples_min >= 1, "at least 1"),
-            ("temperature", self.temperature is None or self.temperature in self.params, "the name of a parameter"),
+            ("ranges", set(self.ranges) <= set(self.params), "of parameters"),
         )
         for name, holds, allowed in vocabulary:
             if not holds:
@@ -87,24 +90,8 @@ class Estimator:
         return (get, (self.name,)) if any(self is known for known in ESTIMATORS) else super().__reduce__()
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns all parameters, the given ones checked against the defaults' names and types.
-
-        Raises:
-          ValueError: an unknown name, or a value of another type.
-        """
-        unknown = sorted(set(given) - set(self.params))
-        if unknown:
-            known = ", ".join(self.params) or "none"
-            raise ValueError(f"{self.name} has no parameter {unknown[0]!r}; its parameters: {known}")
-        resolved = dict(self.params)
-        for name, value in given.items():
-            kind = type(self.params[name])
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
-            if type(value) is not kind:
-                raise ValueError(f"{self.name}[{name}={value!r}]: expected {kind.__name__}, as {self.params[name]!r}")
-            resolved[name] = value
-        return resolved
+        """Returns all parameters: the given ones, checked, and the other defaults; see `parameters.resolve`."""
+        return resolve(self.name, self.params, self.ranges, given)
 
     def check_size(self, n: int, k: int) -> None:
         """Raises ValueError if the estimator is not defined for this n and k."""
@@ -197,6 +184,11 @@ def gradient_at(ops: Ops, f: Objective, points: Array) -> Array:
 def uniform_weights(ops: Ops, points: Array) -> Array:
     """Returns weights 1/S, `[S, B]`."""
     return ops.xp.full_like(points[..., 0], 1 / points.shape[0])
+
+
+def perturbed_top_k(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, **_: Any) -> Array:
+    """Returns top_k(theta + noise): the forward sample of an estimator that declares one additive `noise`."""
+    return ops.top_k_mask(theta + draws["noise"], k)
 
 
 def sample_z(ops: Ops, theta: Array, draws: Mapping[str, Array], **_: Any) -> Array:

@@ -9,6 +9,7 @@ from .base import Estimator, uniform_weights
 from .draws import Objective
 from .noise import EXPONENTIAL, GUMBEL
 from .ops import Array, Ops
+from .parameters import NON_NEGATIVE
 from .relaxations import soft_top_k
 
 _EPSILON = 1e-30  # floor of 1 − a inside the relaxation; representable in float32
@@ -76,6 +77,7 @@ REBAR_PL = Estimator(
     needs=frozenset({"values", "relaxed"}),
     unbiased_for="any",
     params={"eta": 1.0, "learning_rate": 0.05},
+    ranges={"learning_rate": NON_NEGATIVE},
     initial_state=_initial_temperature,
     source="Tucker et al. 2017 (REBAR; arXiv 1703.07370) on Gumbel-top-k as in Gadetsky et al. 2020 (arXiv "
     "1911.10036), c = η f(SoftSub_τ(x)), τ learned by descent on ‖ĝ‖²",

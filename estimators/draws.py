@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import subsets
-from .noise import Draw, Noise
+from .noise import Draw, Noise, sum_of_gamma
 from .ops import Array, Ops
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ class Subset:
 
 SUBSET = Subset()
 Draws = Mapping[str, Subset | Noise]
+
+
+def sum_of_gamma_draws(k: int, *, kappa: float, tau: float, terms: int, **_: Any) -> Draws:
+    """Returns one additive sum-of-gamma noise; kappa = 0 means κ = k, as its authors advise."""
+    return {"noise": sum_of_gamma(kappa or max(k, 1), tau, terms)}
 
 
 def raw_draws(

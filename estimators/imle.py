@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Estimator, Pathwise, pathwise
-from .draws import Draws
-from .noise import GUMBEL, sum_of_gamma
+from .base import Estimator, Pathwise, pathwise, perturbed_top_k
+from .draws import sum_of_gamma_draws
+from .noise import GUMBEL
 from .ops import Array, Ops
-
-
-def _perturbed_top_k(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, **_: Any) -> Array:
-    return ops.top_k_mask(theta + draws["noise"], k)
+from .parameters import FRACTION, NON_NEGATIVE, POSITIVE
 
 
 def _imle(
@@ -27,19 +24,16 @@ def _imle(
     return ops.xp.mean(z - stepped, axis=0)
 
 
-def _sum_of_gamma(k: int, *, kappa: float, tau: float, terms: int, **_: Any) -> Draws:
-    return {"noise": sum_of_gamma(kappa or max(k, 1), tau, terms)}
-
-
 IMLE_SOG = Estimator(
     name="imle_sog",
     law="perturb_and_map",
     target="conditional_poisson",
-    estimate=pathwise(_perturbed_top_k, _imle),
-    draws=_sum_of_gamma,
+    estimate=pathwise(perturbed_top_k, _imle),
+    draws=sum_of_gamma_draws,
     needs=frozenset({"gradient"}),
     unbiased_for="nothing",
     params={"step_size": 1.0, "kappa": 0.0, "tau": 1.0, "terms": 10},
+    ranges={"step_size": POSITIVE, "kappa": NON_NEGATIVE, "tau": POSITIVE, "terms": POSITIVE},
     source="Niepert et al. 2021, Algorithm 1 with sum-of-gamma noise; kappa = 0 means κ = k",
 )
 
@@ -47,11 +41,12 @@ IMLE_GUMBEL = Estimator(
     name="imle_gumbel",
     law="plackett_luce",
     target="conditional_poisson",
-    estimate=pathwise(_perturbed_top_k, _imle),
+    estimate=pathwise(perturbed_top_k, _imle),
     draws={"noise": GUMBEL},
     needs=frozenset({"gradient"}),
     unbiased_for="nothing",
     params={"step_size": 1.0},
+    ranges={"step_size": POSITIVE},
     source="Niepert et al. 2021, Algorithm 1 with Gumbel noise",
 )
 
@@ -97,13 +92,15 @@ AIMLE = Estimator(
     name="aimle",
     law="plackett_luce",
     target="conditional_poisson",
-    estimate=Pathwise(_perturbed_top_k, _aimle),
+    estimate=Pathwise(perturbed_top_k, _aimle),
     draws={"noise": GUMBEL},
     needs=frozenset({"gradient"}),
     unbiased_for="nothing",
     shift_invariant=False,  # λ grows with ‖θ‖
     params={"central": False, "target_norm": 1.0, "update": 1e-3, "decay": 0.9},
+    ranges={"target_norm": POSITIVE, "update": NON_NEGATIVE, "decay": FRACTION},
     initial_state=_initial_alpha,
     source="Minervini et al. 2023: λ = α‖θ‖/‖∇f‖, α adapted until `target_norm` entries of z − z′ are non-zero; norms "
-    "are per row and sample here (the reference couples the rows of a batch), entries of -inf left out",
+    "are per row and sample here (the reference couples the rows of a batch), entries of -inf left out. "
+    "Logits that are all 0 give λ = 0 and never move: start from random ones",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -20,7 +20,8 @@ def sample(
     estimator: str | Estimator = "simple",
     samples: int | None = None,
     state: Any = None,
-    **params: Any,
+    params: Mapping[str, Any] | None = None,
+    **more_params: Any,
 ) -> Array:
     """Returns k-hot samples with the estimator's backward pass, or relaxed ones for a relaxation.
 
@@ -31,7 +32,8 @@ def sample(
       estimator: a name of `estimators.ESTIMATORS`, `package.module:NAME`, or a record.
       samples: None for one sample of theta's shape, or S for a leading axis of S samples.
       state: of an estimator that has one, from `init_state` or `expectation`; it is used, not moved.
-      **params: the estimator's parameters; the rest keep their defaults.
+      params: the estimator's parameters; the rest keep their defaults.
+      **more_params: the same, by keyword; one that is named as an argument above goes into `params`.
 
     Returns:
       `[..., n]` or `[S, ..., n]`. The backward pass applies the estimator's rule to the cotangent as it arrives: a mean
@@ -41,7 +43,7 @@ def sample(
       TypeError: the estimator needs the objective; use `expectation`.
       ValueError: invalid arguments; invalid values of theta outside jit (inside, their rows are NaN).
     """
-    record, resolved = layer.record_of(estimator, k, params)
+    record, resolved = layer.record_of(estimator, k, samples, {**(params or {}), **more_params})
     ops = _ops(theta, k)
     z = layer.sample(
         record,
@@ -65,7 +67,8 @@ def expectation(
     estimator: str | Estimator = "simple",
     samples: int = 1,
     state: Any = None,
-    **params: Any,
+    params: Mapping[str, Any] | None = None,
+    **more_params: Any,
 ) -> Any:
     """Returns an estimate of E f(z), with the estimator's gradient to theta and f's own to what f closes over.
 
@@ -77,7 +80,7 @@ def expectation(
       estimator: as in `sample`.
       samples: S >= 1, raised to the estimator's minimum.
       state: of an estimator that has one; `init_state` makes the first.
-      **params: the estimator's parameters.
+      params, **more_params: the estimator's parameters, as in `sample`.
 
     Returns:
       `[...]`; for an estimator with state `(loss, state)`. jit the step that calls this, not this: f is a new function
@@ -86,7 +89,7 @@ def expectation(
     Raises:
       ValueError: invalid arguments, f returns another shape, or no state for an estimator that has one.
     """
-    record, resolved = layer.record_of(estimator, k, params)
+    record, resolved = layer.record_of(estimator, k, samples, {**(params or {}), **more_params})
     ops = _ops(theta, k)
     value, state = layer.loss(
         record,
@@ -106,7 +109,7 @@ def expectation(
 
 def init_state(theta: Array, estimator: str | Estimator) -> Any:
     """Returns the first state of an estimator for rows `theta [..., n]`, arrays `[...]`; None if it has none."""
-    record, _ = layer.record_of(estimator, 1, {})
+    record, _ = layer.record_of(estimator, 1, None, {})
     if record.initial_state is None:
         return None
     return record.initial_state(_ops(theta, 0), theta)
@@ -118,6 +121,8 @@ def most_likely(theta: Array, *, k: int) -> Array:
 
 
 def _ops(theta: Array, k: int) -> Ops:
+    if not isinstance(theta, jax.Array):
+        raise TypeError(f"theta is a {type(theta).__name__}, not a jax.Array: pass jnp.asarray(theta)")
     if str(theta.dtype) not in ("float32", "float64"):
         raise TypeError(f"theta has dtype {theta.dtype}; float32 and float64 are supported")
     platform = "cuda" if jax.default_backend() == "gpu" else "cpu"

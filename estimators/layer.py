@@ -14,13 +14,21 @@ from .ops import Array, Ops
 from .subsets.checks import check_static, valid_rows
 
 
-def record_of(estimator: str | Estimator, k: int, params: Mapping[str, Any]) -> tuple[Estimator, dict[str, Any]]:
-    """Returns the record and all its parameters, checked.
+def record_of(
+    estimator: str | Estimator, k: int, samples: int | None, params: Mapping[str, Any]
+) -> tuple[Estimator, dict[str, Any]]:
+    """Returns the record and all its parameters; k and the number of samples are checked, too.
 
     Raises:
-      ValueError: unknown estimator or parameter, or a k the estimator is not defined for.
+      TypeError, ValueError: unknown estimator or parameter, a k the estimator is not defined for, samples < 1.
     """
     record = get(estimator) if isinstance(estimator, str) else estimator
+    if not isinstance(k, int) or isinstance(k, bool):
+        raise TypeError(f"k={k!r} is a {type(k).__name__}; the number of chosen items is a Python int")
+    if k < 0:
+        raise ValueError(f"k={k} is negative; it is at least 0, and at most the number of items")
+    if samples is not None and (not isinstance(samples, int) or isinstance(samples, bool) or samples < 1):
+        raise ValueError(f"samples={samples!r} is no number of samples; it is an int of at least 1")
     if record.k not in ("any", k):
         raise ValueError(f"k={k}: {record.name} is defined for k={record.k} only")
     return record, record.resolve_params(params)
@@ -71,21 +79,23 @@ def sample(
         )
     raw = raw_draws(record, draw, ops.xp, samples=samples, rows=rows.shape[0], n=rows.shape[1], k=k, params=params)
     draws = resolve_draws(record, ops, rows, raw, None, k=k, params=params)
-    names = tuple(draws)
+    # Draws and state are arguments of the rule, not its closure: jax's transformations must see them.
+    names, held = tuple(draws), dict(state or {})
 
     def forward(logits: Array, *values: Array) -> Array:
-        return estimate.sample(ops, logits, dict(zip(names, values, strict=True)), k=k, **params)
+        return estimate.sample(ops, logits, dict(zip(names, values, strict=False)), k=k, **params)
 
     def backward(rule: Callable[..., tuple[Array, Any]], logits: Array, *saved: Array) -> Array:
         *values, z, z_bar = saved
-        named = dict(zip(names, values, strict=True))
-        gradient, next_state = rule(ops, logits, z, z_bar, named, k=k, state=state, **params)
+        drawn = dict(zip(names, values, strict=False))
+        before = dict(zip(held, values[len(names) :], strict=True)) if held else None
+        gradient, next_state = rule(ops, logits, z, z_bar, drawn, k=k, state=before, **params)
         keep_state(next_state)
         # The rule is a mean over samples; the chain rule sums over them.
         return ops.xp.where(logits == -ops.xp.inf, 0.0, z.shape[0] * gradient)
 
     through = forward if estimate.rule is None else ops.custom_vjp(forward, partial(backward, estimate.rule))
-    z = through(rows, *draws.values())
+    z = through(rows, *draws.values(), *held.values())
     z = ops.xp.broadcast_to(z, (samples, *z.shape[1:]))  # a deterministic point stands for all samples
     z = ops.xp.where(valid_rows(ops, rows, k)[..., None], z, ops.xp.nan)
     return ops.xp.reshape(z, (z.shape[0], *theta.shape))

@@ -8,6 +8,7 @@ from typing import Any
 from .base import Estimator, pathwise
 from .noise import GUMBEL
 from .ops import Array, Ops
+from .parameters import POSITIVE
 
 
 def _maps(ops: Ops, theta: Array, noise: Array, k: int, sigma: float) -> Array:
@@ -50,6 +51,7 @@ PERTURBED_OPT = Estimator(
     needs=frozenset({"relaxed"}),
     unbiased_for="affine",
     params={"samples": 1000, "sigma": 0.1, "control_variate": False},
-    temperature="sigma",
+    ranges={"samples": POSITIVE, "sigma": POSITIVE},
+    law_logits=lambda _, theta, *, sigma, **__: theta / sigma,
     source="Berthet et al. 2020 (arXiv 2002.08676), Proposition 3.1, Gumbel noise; defaults M = 1000, σ = 0.1",
 )

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from .base import Estimator, relaxed
-from .draws import Draws
 from .noise import GUMBEL
 from .ops import Array, Ops
+from .parameters import POSITIVE, one_of
 from .relaxations import soft_top_k, softmax
 
 
 def _gumbel_softmax(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, temperature: float) -> Array:
     del k
-    return softmax(ops, (theta + draws["gumbel"]) / temperature)
+    return softmax(ops, (theta + draws["noise"]) / temperature)
 
 
 GS = Estimator(
@@ -22,11 +22,12 @@ GS = Estimator(
     law="relaxed",
     target="conditional_poisson",
     estimate=relaxed(_gumbel_softmax),
-    draws={"gumbel": GUMBEL},
+    draws={"noise": GUMBEL},
     needs=frozenset({"relaxed"}),
     unbiased_for="nothing",
     k=1,
     params={"temperature": 1.0},
+    ranges={"temperature": POSITIVE},
     source="Jang, Gu and Poole 2017 (arXiv 1611.01144); Maddison, Mnih and Teh 2017 (arXiv 1611.00712)",
 )
 
@@ -34,8 +35,8 @@ GS = Estimator(
 def _softsub(
     ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, temperature: float, epsilon: float, logits: str
 ) -> Array:
-    weights = _LOGITS[logits](ops, theta)
-    return soft_top_k(ops, weights + draws["gumbel"], k, temperature, epsilon)
+    weights = _law_logits(ops, theta, logits=logits)
+    return soft_top_k(ops, weights + draws["noise"], k, temperature, epsilon)
 
 
 def _log_sigmoid(ops: Ops, theta: Array) -> Array:
@@ -51,11 +52,8 @@ def _log_sigmoid(ops: Ops, theta: Array) -> Array:
 _LOGITS = {"theta": lambda _, theta: theta, "logsigmoid": _log_sigmoid}
 
 
-def _softsub_draws(k: int, *, logits: str, **_: Any) -> Draws:
-    del k
-    if logits not in _LOGITS:
-        raise ValueError(f"softsub[logits={logits!r}] is not known; choose one of {', '.join(_LOGITS)}")
-    return {"gumbel": GUMBEL}
+def _law_logits(ops: Ops, theta: Array, *, logits: str, **_: Any) -> Array:
+    return _LOGITS[logits](ops, theta)
 
 
 SOFTSUB = Estimator(
@@ -63,10 +61,12 @@ SOFTSUB = Estimator(
     law="relaxed",
     target="plackett_luce",
     estimate=relaxed(_softsub),
-    draws=_softsub_draws,
+    draws={"noise": GUMBEL},
     needs=frozenset({"relaxed"}),
     unbiased_for="nothing",
     params={"temperature": 0.1, "epsilon": 1.1754943508222875e-38, "logits": "theta"},
+    ranges={"temperature": POSITIVE, "epsilon": POSITIVE, "logits": one_of(*_LOGITS)},
+    law_logits=_law_logits,
     source="Xie and Ermon 2019 (RelaxSubSample; arXiv 1901.10517); logits=logsigmoid feeds log σ(θ), as the SIMPLE "
     "notebook does",
 )
@@ -74,7 +74,7 @@ SOFTSUB = Estimator(
 
 def _l2x(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, temperature: float) -> Array:
     del k
-    return ops.xp.max(softmax(ops, (theta[:, None, :] + draws["gumbel"]) / temperature), axis=-2)
+    return ops.xp.max(softmax(ops, (theta[:, None, :] + draws["noise"]) / temperature), axis=-2)
 
 
 L2X = Estimator(
@@ -82,10 +82,11 @@ L2X = Estimator(
     law="relaxed",
     target="conditional_poisson",
     estimate=relaxed(_l2x),
-    draws=lambda k, **_: {"gumbel": GUMBEL.with_axes(k)},
+    draws=lambda k, **_: {"noise": GUMBEL.with_axes(k)},
     needs=frozenset({"relaxed"}),
     unbiased_for="nothing",
     params={"temperature": 0.1},
+    ranges={"temperature": POSITIVE},
     source="Chen, Song, Wainwright and Jordan 2018 (L2X; arXiv 1802.07814): the maximum of k Gumbel-softmax draws; "
     "Σy <= k, since an item may be drawn twice",
 )

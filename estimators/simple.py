@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import subsets
-from .base import Estimator, gradient_at, pathwise, sample_z
-from .draws import SUBSET, Draws, Objective, Subset
-from .noise import sum_of_gamma
+from .base import Estimator, gradient_at, pathwise, perturbed_top_k, sample_z
+from .draws import SUBSET, Objective, Subset, sum_of_gamma_draws
 from .ops import Array, Ops
+from .parameters import NON_NEGATIVE, POSITIVE
 
 
 def _simple(ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int) -> Array:
@@ -57,12 +57,9 @@ SIMPLE_F = Estimator(
     needs=frozenset({"gradient"}),
     unbiased_for="nothing",
     params={"step_size": 2.5},
+    ranges={"step_size": POSITIVE},
     source="Ahmed et al. 2023, Section 5.1 (SIMPLE-F): ĝ = z − z′, z′ ~ cp(θ − λ∇f(z)) independent; λ = 2.5",
 )
-
-
-def _perturbed_top_k(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, **_: Any) -> Array:
-    return ops.top_k_mask(theta + draws["noise"], k)
 
 
 def _simple_b(
@@ -74,19 +71,16 @@ def _simple_b(
     return subsets.marginals(ops, theta, k) - ops.xp.mean(stepped, axis=0)
 
 
-def _sum_of_gamma(k: int, *, kappa: float, tau: float, terms: int, **_: Any) -> Draws:
-    return {"noise": sum_of_gamma(kappa or max(k, 1), tau, terms)}
-
-
 SIMPLE_B = Estimator(
     name="simple_b",
     law="perturb_and_map",
     target="conditional_poisson",
-    estimate=pathwise(_perturbed_top_k, _simple_b),
-    draws=_sum_of_gamma,
+    estimate=pathwise(perturbed_top_k, _simple_b),
+    draws=sum_of_gamma_draws,
     needs=frozenset({"gradient"}),
     unbiased_for="nothing",
     params={"step_size": 2.5, "kappa": 0.0, "tau": 1.0, "terms": 10},
+    ranges={"step_size": POSITIVE, "kappa": NON_NEGATIVE, "tau": POSITIVE, "terms": POSITIVE},
     source="Ahmed et al. 2023, Section 5.1 (SIMPLE-B): z = top_k(θ + SoG), ĝ = μ(θ) − μ(θ − λ∇f(z)); λ = 2.5, "
     "kappa = 0 means κ = k",
 )

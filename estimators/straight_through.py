@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .base import Estimator, pathwise, sample_z
+from .base import Estimator, pathwise, perturbed_top_k, sample_z
 from .draws import SUBSET
 from .noise import GUMBEL
 from .ops import Array, Ops
+from .parameters import POSITIVE
 from .relaxations import softmax
 
 
@@ -28,18 +29,13 @@ STE = Estimator(
 )
 
 
-def _gumbel_argmax(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, temperature: float) -> Array:
-    del temperature
-    return ops.top_k_mask(theta + draws["gumbel"], k)
-
-
 def _softmax_vjp(
     ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int, temperature: float
 ) -> Array:
     """Returns the mean of the softmax's vjp at the perturbed logits, (1/τ) [y⊙g − y (y·g)]."""
     del z, k
     xp = ops.xp
-    y = softmax(ops, (theta + draws["gumbel"]) / temperature)
+    y = softmax(ops, (theta + draws["noise"]) / temperature)
     return xp.mean(y * (g - xp.sum(y * g, axis=-1, keepdims=True)), axis=0) / temperature
 
 
@@ -47,11 +43,12 @@ STGS = Estimator(
     name="stgs",
     law="plackett_luce",
     target="conditional_poisson",
-    estimate=pathwise(_gumbel_argmax, _softmax_vjp),
-    draws={"gumbel": GUMBEL},
+    estimate=pathwise(perturbed_top_k, _softmax_vjp),
+    draws={"noise": GUMBEL},
     needs=frozenset({"gradient"}),
     unbiased_for="nothing",
     k=1,
     params={"temperature": 1.0},
+    ranges={"temperature": POSITIVE},
     source="Jang, Gu and Poole 2017, straight-through Gumbel-softmax (arXiv 1611.01144); its k=1 law is the target's",
 )

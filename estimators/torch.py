@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ class SubsetLayer(torch.nn.Module):
       validate: whether to check theta's values at each call; None checks on the CPU only, since on a GPU the check
         waits for it.
       generator: of random numbers, on theta's device; None for torch's global one.
-      **params: the estimator's parameters; the rest keep their defaults.
+      params: the estimator's parameters; the rest keep their defaults.
+      **more_params: the same, by keyword; one that is named as an argument above goes into `params`.
 
     An estimator with state keeps one for all rows, in buffers `state_*`: a step's rows are averaged into the next. It
     moves in training mode only and is saved with the model.
@@ -41,10 +42,11 @@ class SubsetLayer(torch.nn.Module):
         samples: int | None = None,
         validate: bool | None = None,
         generator: torch.Generator | None = None,
-        **params: Any,
+        params: Mapping[str, Any] | None = None,
+        **more_params: Any,
     ) -> None:
         super().__init__()
-        self.record, self.params = layer.record_of(estimator, k, params)
+        self.record, self.params = layer.record_of(estimator, k, samples, {**(params or {}), **more_params})
         self.k = k
         self.samples = samples
         self.validate = validate
@@ -98,7 +100,7 @@ class SubsetLayer(torch.nn.Module):
             mode (batch normalisation) does not work under torch.func; give it to f in evaluation mode.
 
         Returns:
-          `[...]`.
+          `[...]`. In evaluation mode too it samples (`forward` does not), but leaves a state as it is.
 
         Raises:
           ValueError: invalid theta, or f returns another shape.
@@ -123,6 +125,8 @@ class SubsetLayer(torch.nn.Module):
         return ", ".join([repr(self.record.name), f"k={self.k}", *(f"{a}={b!r}" for a, b in self.params.items())])
 
     def _ops(self, theta: torch.Tensor) -> Ops:
+        if not isinstance(theta, torch.Tensor):
+            raise TypeError(f"theta is a {type(theta).__name__}, not a torch.Tensor")
         if theta.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"theta has dtype {theta.dtype}; pass theta.float(): float32 and float64 are supported")
         ops = load(f"torch:{theta.device.type}", str(theta.dtype).removeprefix("torch."))
@@ -141,4 +145,8 @@ class SubsetLayer(torch.nn.Module):
             return
         with torch.no_grad():
             for name in self._state_names:
-                getattr(self, f"state_{name}").copy_(state[name].mean())
+                kept, rows = getattr(self, f"state_{name}"), state[name]
+                # Rows that are invalid, or none at all, leave no trace; no look at the values, which would wait.
+                finite = rows.isfinite()
+                mean = torch.where(finite, rows, 0.0).sum() / finite.sum()
+                kept.copy_(torch.where(finite.any(), mean, kept.to(rows)))

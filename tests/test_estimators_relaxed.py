@@ -25,7 +25,7 @@ def objective(xp, asarray=np.asarray):
 def estimate(ops, name, noise, theta=THETA, k=K, f=None, **params):
     record = get(name)
     f = f or objective(ops.xp, ops.asarray)
-    draws = {"gumbel": ops.asarray(noise)}
+    draws = {"noise": ops.asarray(noise)}
     found = evaluate(record, ops, ops.asarray(theta), draws, f, k=k, params=record.resolve_params(params))
     return np.asarray(found[0]), np.asarray(found[2])
 
@@ -76,7 +76,7 @@ def test_softsub_on_log_sigmoid_is_the_naive_loop(ops):
 
 def test_softsub_refuses_other_logits():
     record = get("softsub")
-    with pytest.raises(ValueError, match=r"softsub\[logits='odds'\] is not known; choose one of theta, logsigmoid"):
+    with pytest.raises(ValueError, match=r"softsub\[logits='odds'\] is out of range: it is one of theta, logsigmoid"):
         record.draws_for(K, record.resolve_params({"logits": "odds"}))
 
 
@@ -129,7 +129,7 @@ def test_l2x_is_the_largest_of_k_independent_softmaxes(ops, temperature):
 
 def test_l2x_draws_k_vectors_of_noise():
     record = get("l2x")
-    assert record.draws_for(4, record.resolve_params({}))["gumbel"].shape(2, 3, 5) == (2, 3, 4, 5)
+    assert record.draws_for(4, record.resolve_params({}))["noise"].shape(2, 3, 5) == (2, 3, 4, 5)
 
 
 def hard_rows():

@@ -61,7 +61,7 @@ def test_ste_does_not_depend_on_the_logits(ops):
 
 @pytest.mark.parametrize("temperature", [1.0, 0.4])
 def test_stgs_is_the_softmax_jacobian_times_the_gradient_at_the_one_hot(ops, temperature):
-    points, gradient = estimate(ops, "stgs", {"gumbel": NOISE}, 1, temperature=temperature)
+    points, gradient = estimate(ops, "stgs", {"noise": NOISE}, 1, temperature=temperature)
     assert np.array_equal(points, oracles.top_k_mask(THETA + NOISE, 1))
     expected = np.zeros((2, N))
     relaxed = np.zeros((2, N))
@@ -75,8 +75,8 @@ def test_stgs_is_the_softmax_jacobian_times_the_gradient_at_the_one_hot(ops, tem
 
 
 def test_stgs_has_the_temperature_1_by_default(ops):
-    default = estimate(ops, "stgs", {"gumbel": NOISE}, 1)[1]
-    assert np.array_equal(default, estimate(ops, "stgs", {"gumbel": NOISE}, 1, temperature=1.0)[1])
+    default = estimate(ops, "stgs", {"noise": NOISE}, 1)[1]
+    assert np.array_equal(default, estimate(ops, "stgs", {"noise": NOISE}, 1, temperature=1.0)[1])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
@@ -86,15 +86,15 @@ def test_stgs_is_gumbel_softmax_where_the_gradient_is_the_same_everywhere(ops, t
     def affine(z):
         return ops.xp.sum(c * z, axis=-1)
 
-    straight = estimate(ops, "stgs", {"gumbel": NOISE}, 1, f=affine, temperature=temperature)[1]
-    soft = estimate(ops, "gs", {"gumbel": NOISE}, 1, f=affine, temperature=temperature)[1]
+    straight = estimate(ops, "stgs", {"noise": NOISE}, 1, f=affine, temperature=temperature)[1]
+    soft = estimate(ops, "gs", {"noise": NOISE}, 1, f=affine, temperature=temperature)[1]
     np.testing.assert_allclose(straight, soft, atol=1e-12)
 
 
 def test_stgs_and_gumbel_softmax_share_their_point_where_one_item_has_all_the_mass(ops):
     noise = NOISE.copy()
     noise[..., 2] += 60.0
-    straight, soft = (estimate(ops, name, {"gumbel": noise}, 1) for name in ("stgs", "gs"))
+    straight, soft = (estimate(ops, name, {"noise": noise}, 1) for name in ("stgs", "gs"))
     np.testing.assert_allclose(straight[0], soft[0], atol=1e-12)
     np.testing.assert_allclose(straight[1], soft[1], atol=1e-12)
 

@@ -17,7 +17,7 @@ from estimators.base import Estimator
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "jax", "jaxlib", "array_api_compat"}
 # What the estimators stand on; every other file of the package holds estimators or meets a user.
-FOUNDATION = {"base", "draws", "noise", "ops", "plackett_luce", "relaxations", "subsets"}
+FOUNDATION = {"base", "draws", "noise", "ops", "parameters", "plackett_luce", "relaxations", "subsets"}
 SURFACE = {"__init__", "torch", "jax", "layer", "ops_torch", "ops_jax"}
 # asv takes every public name that begins so for a benchmark, in any module below its folder.
 TAKEN_BY_ASV = ("time_", "track_", "mem_", "peakmem_", "timeraw_", "Time", "Track", "Mem", "PeakMem", "Timeraw")

@@ -82,7 +82,7 @@ class TestSampledAgainstExact:
 
     def test_probabilities_of_all_outcomes_sum_to_one_and_give_the_mean(self):
         asked, _ = question_of("simple_f", n=5, k=2)
-        gradients, weights = moments.outcomes(asked)
+        ((gradients, weights),) = moments.outcomes(asked)
         assert gradients.shape == (100, 5)
         # By hand: z from the law of θ, then z′ from that of θ − λ∇f(z), and the difference of the two.
         law = oracles.enumerated(asked.theta, 2)

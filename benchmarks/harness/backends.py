@@ -36,6 +36,7 @@ def load(backend: str, device: str, dtype: str) -> Ops:
     if backend == "jax":
         used_before = "jax" in sys.modules
         import jax
+        import jax.extend.backend
 
         if not jax.config.jax_enable_x64:
             if used_before and jax.extend.backend.backends():

@@ -68,8 +68,9 @@ def points_follow_the_law(subject: Subject) -> None:
             assert hot, f"law={estimator.law} is discrete, but some points are not {k}-hot (S={samples})"
     if estimator.law not in ("conditional_poisson", "plackett_luce"):
         return
-    divisor = subject.params[estimator.temperature] if estimator.temperature else 1.0
-    logits = ops.asarray(theta[0] / divisor)
+    logits = ops.asarray(theta[0])
+    if estimator.law_logits is not None:
+        logits = estimator.law_logits(ops, logits, **subject.params)
     states = subsets.enumerate(N, k)
     if estimator.law == "conditional_poisson":
         law = np.exp(np.asarray(subsets.log_prob(ops, logits, k, ops.asarray(states)), np.float64))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from estimators.subsets.enumeration import LIMIT
 
 from .objectives import Objective, Parameters
 
-CONDITIONAL_POISSON = "conditional_poisson"
+CONDITIONAL_POISSON, PLACKETT_LUCE = "conditional_poisson", "plackett_luce"
+MAX_NUMBERS = 5_000_000  # of all subsets together: 40 MB, and a few times that in work
 
 
 def target_label(estimator: Estimator) -> str:
@@ -38,52 +39,56 @@ def references(
 ) -> dict[str, np.ndarray | None]:
     """Returns target -> exact gradient `[n]`: of the estimator's own target, and of the conditional Poisson.
 
-    None where it cannot be computed at this size; see `gradient`.
-    """
-    own = target_label(estimator)
-    divisor = params[estimator.temperature] if estimator.temperature else 1.0
-    found: dict[str, np.ndarray | None] = {}
-    for label, law, functional, scale in (
-        (own, estimator.target, estimator.functional, divisor),
-        (CONDITIONAL_POISSON, CONDITIONAL_POISSON, "mean_of_f", 1.0),
-    ):
-        if label not in found:
-            exact = gradient(law, functional, ops, objective, extension, theta / scale, parameters, k)
-            found[label] = None if exact is None else exact / scale
-    return found
-
-
-def gradient(
-    law: str,
-    functional: str,
-    ops: Ops,
-    objective: Objective,
-    extension: str,
-    theta: np.ndarray,
-    parameters: Parameters,
-    k: int,
-) -> np.ndarray | None:
-    """Returns the exact gradient with respect to theta `[n]` of E f(z), or of f(E z); None if out of reach.
+    None where it is not known, or out of reach at this size.
 
     Args:
-      law: `conditional_poisson` or `plackett_luce`.
-      functional: `mean_of_f` or `f_of_mean`.
+      estimator, params: the record and all its parameters.
       ops: a backend in float64.
       objective, extension, parameters: f.
       theta: `[n]` float64.
       k: 0 <= k <= n.
     """
+    own = Law(estimator.target, estimator.functional)
+    if estimator.law_logits is not None:
+        own = own._replace(logits=estimator.law_logits, params=tuple(params.items()))
+    found = {}
+    for label, law in ((target_label(estimator), own), (CONDITIONAL_POISSON, Law(CONDITIONAL_POISSON))):
+        if label not in found:
+            found[label] = gradient(law, ops, objective, extension, theta, parameters, k)
+    return found
+
+
+class Law(NamedTuple):
+    """What an exact gradient is of: a law, E f or f of its mean, its logits as a function of theta if not theta."""
+
+    name: str
+    functional: str = "mean_of_f"
+    logits: Callable[..., Any] | None = None
+    params: tuple[tuple[str, Any], ...] = ()
+
+
+def gradient(
+    law: Law, ops: Ops, objective: Objective, extension: str, theta: np.ndarray, parameters: Parameters, k: int
+) -> np.ndarray | None:
+    """Returns the exact gradient with respect to theta `[n]`; arguments as `references`."""
     n = theta.shape[-1]
-    enumerable = math.comb(n, k) <= LIMIT and (law == CONDITIONAL_POISSON or n <= plackett_luce.MAX_ITEMS)
+    if law.name not in (CONDITIONAL_POISSON, PLACKETT_LUCE):
+        return None  # no exact form of another law is known here
+    if k in (0, n):
+        return np.zeros(n)  # a single subset: nothing depends on theta
+    enumerable = math.comb(n, k) <= LIMIT and math.comb(n, k) * n <= MAX_NUMBERS
+    plain = law.name == CONDITIONAL_POISSON and law.functional == "mean_of_f" and law.logits is None
     on_device = {name: ops.asarray(value) for name, value in parameters.items()}
-    if functional == "mean_of_f" and law == CONDITIONAL_POISSON and objective.linear is not None and not enumerable:
+    if plain and enumerable:
+        return _by_enumeration(_values(ops, objective, extension, on_device, n, k), theta, n, k)
+    if plain and objective.linear is not None:
         product = subsets.covariance_product(ops, ops.asarray(theta), k, ops.asarray(objective.linear(parameters)))
         return np.asarray(product)
-    if not enumerable:
+    if plain and objective.pairwise is not None and n * n * (k + 1) <= MAX_NUMBERS:
+        return np.asarray(_pairwise(ops, objective, k)(ops.asarray(theta), on_device)[1])
+    if not enumerable or (law.name == PLACKETT_LUCE and n > plackett_luce.MAX_ITEMS):
         return None
-    if functional == "mean_of_f" and law == CONDITIONAL_POISSON:
-        return _by_enumeration(_values(ops, objective, extension, on_device, n, k), theta, n, k)
-    function = _value_and_grad(law, functional, ops, objective, extension, k)
+    function = _value_and_grad(law, ops, objective, extension, k)
     return np.asarray(function(ops.asarray(theta), on_device)[1])
 
 
@@ -106,18 +111,35 @@ def _values(ops: Ops, objective: Objective, extension: str, parameters: Paramete
 
 
 @lru_cache(maxsize=64)
-def _value_and_grad(
-    law: str, functional: str, ops: Ops, objective: Objective, extension: str, k: int
-) -> Callable[..., tuple[Any, Any]]:
+def _pairwise(ops: Ops, objective: Objective, k: int) -> Callable[..., tuple[Any, Any]]:
+    """Returns `(theta, parameters) -> (value, gradient)` of c·μ + ½ Σ Q_ij E[z_i z_j], at any n in O(n²k)."""
+
+    def expected(theta: Any, parameters: Parameters) -> Any:
+        assert objective.pairwise is not None  # noqa: S101  # the caller has seen it
+        c, q = objective.pairwise(parameters)
+        together = subsets.second_order_inclusions(ops, theta, k)
+        return ops.xp.sum(c * subsets.marginals(ops, theta, k)) + ops.xp.sum(q * together) / 2
+
+    return ops.compile(ops.value_and_grad(expected))
+
+
+@lru_cache(maxsize=64)
+def _value_and_grad(law: Law, ops: Ops, objective: Objective, extension: str, k: int) -> Callable[..., tuple[Any, Any]]:
     """Returns `(theta, parameters) -> (value, gradient)`, compiled once for all seeds."""
+    f = objective.extensions[extension]
+    plackett = law.name == PLACKETT_LUCE
 
     def expected(theta: Any, parameters: Parameters) -> Any:
         xp = ops.xp
-        f = objective.extensions[extension]
-        if functional == "f_of_mean":
-            mean = (plackett_luce if law == "plackett_luce" else subsets).marginals(ops, theta, k)
-            return f(xp, mean, parameters)
+        if law.logits is not None:
+            theta = law.logits(ops, theta, **dict(law.params))
+        if law.functional == "f_of_mean":
+            return f(xp, (plackett_luce if plackett else subsets).marginals(ops, theta, k), parameters)
         states = ops.asarray(subsets.enumerate(theta.shape[-1], k))
-        return xp.sum(plackett_luce.probabilities(ops, theta, k) * f(xp, states, parameters))
+        if plackett:
+            probability = plackett_luce.probabilities(ops, theta, k)
+        else:
+            probability = xp.exp(subsets.log_prob(ops, theta, k, states))
+        return xp.sum(probability * f(xp, states, parameters))
 
     return ops.compile(ops.value_and_grad(expected))

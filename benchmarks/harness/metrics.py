@@ -62,7 +62,8 @@ def quality(moments: Moments, reference: np.ndarray, target: int, replicates: in
       replicates: R; the floor and the raw bias are those that R replicates show.
       exact: whether the moments are of the law itself.
 
-    `bias` is not debiased here: sampled moments give the raw one, and the jackknife takes its bias out.
+    Beside the metrics stands `SQUARED`, the square of the relative bias before it is floored at 0. `bias` is not
+    debiased here: sampled moments give the raw one, and the jackknife takes its bias out.
     """
     m = moments.mean
     norm, m_norm = np.linalg.norm(reference), np.linalg.norm(m, axis=-1)
@@ -81,7 +82,7 @@ def quality(moments: Moments, reference: np.ndarray, target: int, replicates: in
     lengthwise = _quadratic(covariance, direction) * unbiasing
     scale = 2 * replicates * np.where(m_norm > 0, m_norm, np.nan) ** 2
     floor = (total_variance - lengthwise) / scale
-    squared_bias = np.sum((m - reference) ** 2, axis=-1)
+    squared_bias = np.sum((m - reference) ** 2, axis=-1) - (0.0 if exact else total_variance / replicates)
     # Second order in 1/R: what R noisy replicates add to 1 − cos(∇, mean) on average.
     across = np.einsum("i,...ij,...j->...", towards, covariance, direction) * unbiasing
     expected_raw = bias + (cosine * (total_variance - 3 * lengthwise) + 2 * across) / scale
@@ -92,7 +93,8 @@ def quality(moments: Moments, reference: np.ndarray, target: int, replicates: in
         "variance": np.maximum(spread, 0.0),
         "error": error,
         "error_std": np.sqrt(np.maximum(error_variance, 0.0)),
-        "relative_bias": np.sqrt(np.maximum(squared_bias - (0.0 if exact else total_variance / replicates), 0)) / norm,
+        "relative_bias": np.sqrt(np.maximum(squared_bias, 0)) / norm,
+        SQUARED: squared_bias / norm**2,
         "total_variance": total_variance,
         "relative_mse": (np.trace(moments.second, axis1=-2, axis2=-1) - 2 * m @ reference + norm**2) / norm**2,
         "zero_probability": moments.zero,
@@ -100,6 +102,7 @@ def quality(moments: Moments, reference: np.ndarray, target: int, replicates: in
     }
 
 
+SQUARED = "relative_bias_squared"  # signed; for the standard error of its root
 QUALITY_METRICS = (
     "bias bias_raw bias_floor variance error error_std relative_bias total_variance relative_mse zero_probability "
     "descent_probability"
@@ -120,8 +123,8 @@ def exact_measurements(
         resolution = dict.fromkeys(QUALITY_METRICS, 1e3 * epsilon) | {"bias": (1e3 * epsilon) ** 2}
         # The root of a difference of sums, which are made in float64 whatever the dtype.
         resolution["error_std"] = max(1e3 * epsilon, float(np.sqrt(1e3 * np.finfo(np.float64).eps)))
-        for metric, value in values.items():
-            number = float(value)
+        for metric in QUALITY_METRICS:
+            number = float(values[metric])
             small = abs(number) < resolution[metric]
             rows.append(Measurement(target, metric, 0.0 if small else _finite(number), 0.0, exact=True))
     return rows
@@ -148,12 +151,20 @@ def sampled_measurements(batches: Moments, references: dict[str, np.ndarray], re
             continue
         values = quality(whole, reference, index, replicates, exact=False)
         replays = quality(without, reference, index, replicates * (count - 1) // count, exact=False)
-        for metric, value in values.items():
-            replay = replays[metric]
-            std_error = float(np.sqrt((count - 1) * np.mean((replay - replay.mean()) ** 2)))
+        errors = {
+            name: float(np.sqrt((count - 1) * np.mean((replay - replay.mean()) ** 2)))
+            for name, replay in replays.items()
+        }
+        # The root is floored at 0, where its own spread vanishes; the square's does not.
+        square, square_error = float(values["relative_bias"]) ** 2, errors[SQUARED]
+        errors["relative_bias"] = square_error / max(2 * np.sqrt(square), np.sqrt(square_error), 1e-300)
+        for metric in ("zero_probability", "descent_probability"):
+            errors[metric] = max(errors[metric], 1 / replicates)  # no event seen is not certainty
+        for metric in QUALITY_METRICS:
+            value = values[metric]
             if metric in ("bias", "variance", "error_std"):
-                value = count * value - (count - 1) * replay.mean()
-            rows.append(Measurement(target, metric, _finite(float(value)), _finite(std_error), exact=False))
+                value = count * value - (count - 1) * replays[metric].mean()
+            rows.append(Measurement(target, metric, _finite(float(value)), _finite(errors[metric]), exact=False))
     return rows
 
 
@@ -163,7 +174,8 @@ def undefined(target: str) -> list[Measurement]:
 
 
 def _defined(reference: np.ndarray | None) -> bool:
-    return reference is not None and bool(np.all(np.isfinite(reference))) and bool(np.linalg.norm(reference) > 0)
+    # Objectives are of order 1: what is smaller is the rounding of a gradient that is 0.
+    return reference is not None and bool(np.all(np.isfinite(reference))) and bool(np.linalg.norm(reference) > 1e-13)
 
 
 def _finite(value: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -24,6 +24,7 @@ BATCHES = 100  # groups of replicates for the jackknife
 MAX_SAMPLED_ITEMS = 512  # two [n, n] matrices per batch: 420 MB at this n
 # Numbers in one draw of one chunk. At 1,000,000, Figure 1 with 10^6 replicates takes 2.4 GB instead of 1.0, no faster.
 _CHUNK = 250_000
+_OUTCOME_NUMBERS = 4_000_000  # numbers in the tables of one chunk of outcomes
 _WARM_UP = 100  # calls before a state is frozen, as in the adaptive I-MLE code's gradient experiments
 
 
@@ -63,8 +64,15 @@ class Question:
         )
         on_device = {name: ops.asarray(value) for name, value in self.parameters.items()}
         theta = ops.asarray(np.broadcast_to(self.theta, (rows, self.n)).copy())
-        _, _, gradient, state = function(theta, draws, on_device, state)
-        return np.asarray(gradient, np.float64), state
+        _, _, estimate, state = function(theta, draws, on_device, state)
+        gradient = np.asarray(estimate, np.float64)
+        bad = int(np.sum(~np.isfinite(gradient).all(axis=-1)))
+        if bad:
+            raise ValueError(f"{self.estimator.name} gave NaN or inf in {bad} of {rows} estimates")
+        # What is only rounding counts as no gradient at all.
+        size = np.abs(gradient).max(axis=-1, keepdims=True)
+        gradient = np.where(size > 10 * np.finfo(ops.dtype).eps * size.max(initial=0.0), gradient, 0.0)
+        return gradient, state
 
 
 @lru_cache(maxsize=256)
@@ -96,7 +104,7 @@ def compiled(
 def has_exact(question: Question) -> bool:
     """Returns whether the estimate has few enough values to be summed over."""
     declared = question.estimator.draws_for(question.k, question.params).values()
-    if not all(isinstance(draw, Subset) for draw in declared):
+    if question.estimator.initial_state is not None or not all(isinstance(draw, Subset) for draw in declared):
         return False
     count: int = math.comb(question.n, question.k) ** (len(declared) * question.samples)
     return count <= MAX_OUTCOMES
@@ -104,36 +112,40 @@ def has_exact(question: Question) -> bool:
 
 def exact_moments(question: Question, references: np.ndarray) -> Moments:
     """Returns the moments as finite sums over all outcomes of the draws; `references [T, n]` as in `Moments`."""
-    gradients, weights = outcomes(question)
-    return Moments.of(gradients, weights, references)
+    parts, total = [], 0.0
+    for gradients, weights in outcomes(question):
+        parts.append(Moments.of(gradients, weights, references))
+        total += weights.sum()
+    return _add(parts).map(lambda array: array / total)
 
 
-def outcomes(question: Question) -> tuple[np.ndarray, np.ndarray]:
-    """Returns every value of the estimate, `[K, n]`, and its probability, `[K]`."""
-    ops, k = question.ops, question.k
+def outcomes(question: Question) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields all values of the estimate, `[rows, n]`, with their probabilities, `[rows]`, in chunks."""
+    ops, n, k = question.ops, question.n, question.k
     # has_exact has seen that all are subsets.
     declared = cast("Mapping[str, Subset]", question.estimator.draws_for(k, question.params))
     slots = len(declared) * question.samples
-    states = subsets.enumerate(question.n, k)
-    grid = np.indices((len(states),) * slots).reshape(slots, -1) if slots else np.zeros((0, 1), int)
-    rows = grid.shape[1]
-    theta = ops.asarray(np.broadcast_to(question.theta, (rows, question.n)).copy())
+    states = subsets.enumerate(n, k)
+    count = len(states) ** slots
+    chunk = max(1, _OUTCOME_NUMBERS // (n * (k + 1)))
     on_device = {name: ops.asarray(value) for name, value in question.parameters.items()}
 
     def f(z: Array) -> Array:
         return question.objective.extensions[question.extension](ops.xp, z, on_device)
 
-    draws: dict[str, Array] = {}
-    log_weight = np.zeros(rows)
-    for index, (name, draw) in enumerate(declared.items()):
-        chosen = grid[index * question.samples : (index + 1) * question.samples]
-        z = ops.asarray(states[chosen])
-        logits = theta[:1] if draw.logits is None else draw.logits(ops, theta, draws, f, k=k, **question.params)
-        log_weight += np.asarray(subsets.log_prob(ops, logits, k, z), np.float64).sum(axis=0)
-        draws[name] = z
-    gradients, _ = question.gradients(draws, rows, None, raw=False)
-    weights = np.exp(log_weight)
-    return gradients, weights / weights.sum()
+    for start in range(0, count, chunk):
+        rows = min(chunk, count - start)
+        flat = np.arange(start, start + rows)
+        grid = np.stack(np.unravel_index(flat, (len(states),) * slots)) if slots else np.zeros((0, 1), int)
+        theta = ops.asarray(np.broadcast_to(question.theta, (rows, n)).copy())
+        draws: dict[str, Array] = {}
+        log_weight = np.zeros(rows)
+        for index, (name, draw) in enumerate(declared.items()):
+            z = ops.asarray(states[grid[index * question.samples : (index + 1) * question.samples]])
+            logits = theta[:1] if draw.logits is None else draw.logits(ops, theta, draws, f, k=k, **question.params)
+            log_weight += np.asarray(subsets.log_prob(ops, logits, k, z), np.float64).sum(axis=0)
+            draws[name] = z
+        yield question.gradients(draws, rows, None, raw=False)[0], np.exp(log_weight)
 
 
 def sampled_moments(question: Question, source: NoiseSource, replicates: int, references: np.ndarray) -> Moments:

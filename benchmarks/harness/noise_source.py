@@ -6,7 +6,7 @@ Estimators that declare the same noise get the same numbers (common random numbe
 from __future__ import annotations
 
 import zlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,12 +37,16 @@ class NoiseSource:
     def draws(self, question: Question, rows: int, chunk: int) -> dict[str, Array]:
         """Returns the raw draws of `question` for the rows of one chunk, on its device; see `draws.raw_draws`."""
         raw = {}
+        seen: Counter[str] = Counter()
         for name, declared in question.estimator.draws_for(question.k, question.params).items():
-            raw[name] = question.ops.asarray(self._numbers(declared, name, question, rows, chunk))
+            law = "uniform" if isinstance(declared, Subset) else declared.name
+            # Two draws of one law within an estimator are independent; between estimators the first is the same.
+            raw[name] = question.ops.asarray(self._numbers(declared, f"{law} {seen[law]}", question, rows, chunk))
+            seen[law] += 1
         return raw
 
-    def _numbers(self, declared: Subset | Noise, name: str, question: Question, rows: int, chunk: int) -> np.ndarray:
-        law, axes = (f"uniform:{name}", ()) if isinstance(declared, Subset) else (declared.name, declared.axes)
+    def _numbers(self, declared: Subset | Noise, law: str, question: Question, rows: int, chunk: int) -> np.ndarray:
+        axes = () if isinstance(declared, Subset) else declared.axes
         shape = (question.samples, rows, *axes, question.n)
         key = (self.seed, self.purpose, law, shape, question.ops.dtype, chunk)
         if key in _kept:
@@ -54,6 +58,7 @@ class NoiseSource:
             numbers: np.ndarray = draw("uniform", shape)
         else:
             numbers = declared.transform(np, draw, shape)
+        numbers.flags.writeable = False  # torch shares memory: an estimator must not change another's noise
         _kept[key] = numbers
         while sum(array.nbytes for array in _kept.values()) > _KEPT_BYTES:
             _kept.popitem(last=False)

@@ -27,6 +27,7 @@ class Objective:
       degree: `affine` or `quadratic` where every extension is such a function of z, else `any`: what an estimator
         must be unbiased for to be unbiased here.
       linear: for an objective affine on k-hot vectors: `parameters -> c [n]`, f(z) = c·z + const there.
+      pairwise: for one quadratic there: `parameters -> (c [n], Q [n, n])`, f(z) = c·z + ½ zᵀQz + const.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Objective:
     extensions: Mapping[str, Callable[[Any, Array, Parameters], Array]]
     degree: str = "any"
     linear: Callable[[Parameters], Array] | None = None
+    pairwise: Callable[[Parameters], tuple[Array, Array]] | None = None
 
     def extension(self, name: str) -> str:
         """Returns the extension's name, the default one for an empty name.
@@ -130,6 +132,7 @@ OBJECTIVES: tuple[Objective, ...] = (
             "square": lambda xp, z, p: _affine(xp, z**2, p) + _quadratic_form(xp, z, p["q"]),
         },
         degree="quadratic",
+        pairwise=lambda p: (p["c"], p["q"]),
     ),
     Objective("smooth", _draw_smooth, {"direct": _smooth}),
     Objective("coverage", _draw_coverage, {"multilinear": _coverage}),

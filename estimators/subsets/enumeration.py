@@ -10,10 +10,11 @@ import numpy as np
 
 from .checks import check_k
 
-LIMIT = 200_000
+LIMIT = 200_000  # subsets
+MAX_NUMBERS = 20_000_000  # n per subset: 160 MB
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def enumerate(n: int, k: int) -> np.ndarray:  # noqa: A001  # the field's word; reached as subsets.enumerate
     """Returns all k-hot vectors of length n, as a read-only numpy array.
 
@@ -33,6 +34,8 @@ def enumerate(n: int, k: int) -> np.ndarray:  # noqa: A001  # the field's word; 
     count = math.comb(n, k)
     if count > LIMIT:
         raise ValueError(f"enumerating C({n}, {k}) = {count:,} subsets; the limit is {LIMIT:,}. Use a smaller n or k")
+    if count * n > MAX_NUMBERS:
+        raise ValueError(f"enumerating C({n}, {k}) = {count:,} subsets of n={n} items takes too much memory; lower n")
     indices = np.fromiter(itertools.chain.from_iterable(itertools.combinations(range(n), k)), np.intp, count * k)
     states = np.zeros((count, n))
     np.put_along_axis(states, indices.reshape(count, k), 1.0, axis=1)

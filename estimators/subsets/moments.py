@@ -51,6 +51,8 @@ def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
     large terms.
     """
     n = check_static(ops, theta, k)
+    if v.ndim == 0 or v.shape[-1] != n:
+        raise ValueError(f"v has shape {tuple(v.shape)}; its last axis holds the n={n} items of theta")
     if k in (0, n):
         return _degenerate(ops, theta, k, 0.0) * v
     axes = max(theta.ndim, v.ndim)

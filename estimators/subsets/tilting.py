@@ -59,7 +59,7 @@ def _shift(ops: Ops, theta: Array, k: int) -> Array:
     outside = xp.maximum(outside, inside - 40.0)
     # At the upper end k+1 items have σ >= k/(k+1); at the lower all but k−1 items have σ <= 1/(n−k+1).
     low, high = -inside - math.log(n - k), -outside + math.log(k)
-    t = -(inside + outside) / 2
+    t = -inside / 2 - outside / 2
     for _ in range(_STEPS):
         p = ops.sigmoid(theta + t)
         excess = xp.sum(p, axis=-1, keepdims=True) - k
