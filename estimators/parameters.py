@@ -42,8 +42,8 @@ def resolve(
     for name, value in given.items():
         converted = _convert(value, type(defaults[name]))
         if converted is None:
-            kind = type(defaults[name]).__name__
-            raise ValueError(f"{owner}[{name}={value!r}]: expected a finite {kind}, as the default {defaults[name]!r}")
+            kind = "finite float" if isinstance(defaults[name], float) else type(defaults[name]).__name__
+            raise ValueError(f"{owner}[{name}={value!r}]: expected {kind}, as the default {defaults[name]!r}")
         if name in ranges and not ranges[name].holds(converted):
             raise ValueError(f"{owner}[{name}={value!r}] is out of range: it is {ranges[name].words}")
         resolved[name] = converted

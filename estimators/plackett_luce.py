@@ -12,7 +12,7 @@ import numpy as np
 
 from .ops import Array, Ops, index_dtype
 from .relaxations import log_sum_exp
-from .subsets.checks import check_static
+from .subsets.checks import check_static, valid_rows
 from .subsets.enumeration import enumerate as enumerate_subsets
 
 MAX_ITEMS = 20
@@ -48,7 +48,7 @@ def probabilities(ops: Ops, theta: Array, k: int) -> Array:
         sources = _sources(n, size)
         gathered = xp.take(flow, _index(ops, sources.ravel()), axis=-1)
         law = xp.sum(xp.reshape(gathered, (*theta.shape[:-1], *sources.shape)), axis=-1)
-    return law
+    return xp.where(valid_rows(ops, theta, k)[..., None], law, xp.nan)
 
 
 def marginals(ops: Ops, theta: Array, k: int) -> Array:

@@ -13,8 +13,8 @@ from .load import PROBLEM, TARGET, select, series_of
 from .tables import NEARLY
 
 _SINGLE = 1e-4  # the same in single precision
-# In standard errors. Backends of one dtype compute on the same random numbers: only choices within rounding of a tie may
-# fall another way, a few in ten thousand replicates.
+# In standard errors. Backends of one dtype compute on the same random numbers: only choices within rounding of a tie
+# may fall another way, a few in ten thousand replicates.
 _COMMON = 0.1
 
 

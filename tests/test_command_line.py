@@ -250,8 +250,8 @@ MISTAKES = [  # arguments, what the one line says
     (("-e", "simpel"), "unknown estimator 'simpel'; known: exact_enum, simple,"),
     (("-e", "simple[step=1]"), "simple has no parameter 'step'; its parameters: none"),
     (("-e", "simple_f[step=1]"), "simple_f has no parameter 'step'; its parameters: step_size"),
-    (("-e", "simple_f[step_size=far]"), "simple_f[step_size='far']: expected a finite float, as the default 2.5"),
-    (("-e", "imle_sog[terms=1.5]"), "imle_sog[terms=1.5]: expected a finite int, as the default 10"),
+    (("-e", "simple_f[step_size=far]"), "simple_f[step_size='far']: expected finite float, as the default 2.5"),
+    (("-e", "imle_sog[terms=1.5]"), "imle_sog[terms=1.5]: expected int, as the default 10"),
     (
         ("-e", "simple_f[step_size"),
         "'simple_f[step_size' is not of the form name[param=value,...]: the closing bracket",

@@ -219,3 +219,21 @@ def test_a_model_learns_which_features_count():
     assert set(np.argsort(theta)[-2:].tolist()) == {1, 5}
     losses, theta = trained(train=False)  # the wrong twin: no gradient to the logits
     assert np.mean(losses[-10:]) > 0.5 * np.mean(losses[:5]) and not np.any(theta)
+
+
+def test_a_sample_with_state_is_differentiable_under_every_transformation():
+    theta = jax.random.normal(jax.random.key(0), (3, 6))
+    state = subset_jax.init_state(theta, "aimle")
+    state = {**state, "alpha": state["alpha"] + 1.0}
+
+    def loss(theta, state):
+        return (
+            subset_jax.sample(jax.random.key(1), theta, k=2, estimator="aimle", state=state) * jnp.arange(6.0)
+        ).sum()
+
+    plain = jax.grad(loss)(theta, state)
+    np.testing.assert_allclose(jax.grad(jax.jit(loss))(theta, state), plain, rtol=1e-12)
+    np.testing.assert_allclose(jax.grad(jax.checkpoint(loss))(theta, state), plain, rtol=1e-12)
+    mapped = jax.grad(lambda t: jax.vmap(loss)(t, state).sum())(theta)
+    assert np.isfinite(np.asarray(mapped)).all()
+    assert np.abs(np.asarray(mapped)).max() > 0

@@ -141,3 +141,31 @@ class TestShape:
         )
         np.testing.assert_array_equal(first, second)
         assert np.all(first != other)
+
+
+def test_two_noises_of_one_law_within_an_estimator_are_independent():
+    from benchmarks.harness import moments, objectives
+    from benchmarks.harness.noise_source import NoiseSource
+    from estimators import Estimator
+    from estimators import ops as ops_module
+    from estimators.base import score_function
+
+    record = Estimator(
+        name="two_noises",
+        law="relaxed",
+        target="conditional_poisson",
+        estimate=score_function(lambda ops, theta, z, v, *, k: theta),
+        draws={"a": NORMAL, "b": NORMAL},
+        needs=frozenset({"values"}),
+        unbiased_for="nothing",
+        source="a test",
+    )
+    objective = objectives.get("affine")
+    theta, parameters = objectives.problem(objective, "normal", 5, 0)
+    torch64 = ops_module.load("torch:cpu", "float64")
+    question = moments.Question(record, {}, torch64, objective, "linear", theta, parameters, 2, 1)
+    drawn = NoiseSource(0).draws(question, 20_000, 0)
+    product = np.asarray(drawn["a"] * drawn["b"])
+    assert abs(product.mean()) < 5 * product.std() / np.sqrt(product.size)
+    drawn["a"].mul_(0.0)  # an estimator that writes into its noise does not write into another's
+    assert np.asarray(NoiseSource(0).draws(question, 20_000, 0)["a"]).std() > 0.9

@@ -248,3 +248,27 @@ def test_layer_works_inside_a_sequential_model():
         losses.append(loss.item())
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:5])
     assert model.eval()(x).shape == (128, 1)
+
+
+@pytest.mark.parametrize("name", ["aimle", "rebar_pl"])
+def test_invalid_rows_and_empty_batches_leave_the_state_sound(name):
+    layer = SubsetLayer(name, k=2, validate=False)
+    theta = torch.randn(3, 6)
+    theta[1, 0] = float("nan")
+    layer.expectation(theta, lambda z: (z * torch.arange(6.0)).sum(-1))
+    after = {key: value.clone() for key, value in layer.state_dict().items()}
+    assert all(torch.isfinite(value).all() for value in after.values())
+    layer.expectation(torch.zeros(0, 6), lambda z: (z * torch.arange(6.0)).sum(-1))
+    assert all(torch.equal(value, after[key]) for key, value in layer.state_dict().items())
+
+
+def test_parameters_that_share_a_name_with_an_argument_go_into_params():
+    layer = SubsetLayer("perturbed_opt", k=2, params={"samples": 16})
+    assert layer.params["samples"] == 16
+    assert layer.samples is None
+
+
+@pytest.mark.parametrize("samples", [0, -2, 1.5, True])
+def test_samples_is_a_number_of_samples(samples):
+    with pytest.raises(ValueError, match="samples="):
+        SubsetLayer("simple", k=2, samples=samples)
