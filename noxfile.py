@@ -37,7 +37,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
-    _install(session, "test", extras="torch,jax,report,bench")
+    _install(session, "test", extras="torch,jax,report,bench,parquet")
     session.run("pytest", *session.posargs)
 
 
