@@ -17,18 +17,18 @@ PAGE = "reports/_build/index.html"
 STORE = "results/subsetgrad.sqlite"
 
 
-def _install(session: nox.Session, *groups: str, extras: str) -> None:
+def _install(session: nox.Session, *groups: str, extras: str = "") -> None:
     """Installs the project with extras and dependency groups, under the constraints."""
     # What was tested, torch as its CPU build; empty to bring your own (README, "Your own torch or jax").
     constraints = os.environ.get("SUBSETGRAD_CONSTRAINTS", "constraints.txt")
     pinned = ("-c", constraints) if constraints else ()
-    session.install(*pinned, f"-e.[{extras}]", *nox.project.dependency_groups(PROJECT, *groups))
+    session.install(*pinned, f"-e.[{extras}]" if extras else "-e.", *nox.project.dependency_groups(PROJECT, *groups))
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    _install(session, "lint", extras="")
+    _install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
