@@ -97,6 +97,23 @@ def compare(first: Path, second: Path) -> None:
 
 
 @main.command()
+@click.argument("experiment")
+@click.option("-e", "--estimator", required=True, metavar="NAME", help="As it was run: a name or package.module:NAME.")
+@_STORE
+def forget(experiment: str, estimator: str, store: Path) -> None:
+    """Take an estimator's cells out of EXPERIMENT, and so off the page."""
+    from .harness.store import Store
+
+    if not store.exists():
+        raise ValueError(f"{store} does not exist; name another with --store")
+    with Store(store) as opened:
+        taken = opened.forget(experiment, estimator)
+    if not taken:
+        raise ValueError(f"{store} holds no cell of {estimator!r} in experiment {experiment!r}")
+    click.echo(f"{taken} cells of {estimator} taken out of {experiment}")
+
+
+@main.command()
 @click.option("--format", "format_", type=click.Choice(("csv", "jsonl", "parquet")), default="csv", show_default=True)
 @click.option("--experiment", help="Only its rows.")
 @click.option("--out", type=click.Path(path_type=Path), help="A file; parquet needs one.  [default: standard output]")

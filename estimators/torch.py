@@ -77,17 +77,18 @@ class SubsetLayer(torch.nn.Module):
         if not self.training:
             z = layer.most_likely(ops, theta, self.k)
             return z if self.samples is None else z.expand(self.samples, *z.shape)
-        z = layer.sample(
-            self.record,
-            ops,
-            theta,
-            ops.draw(self.generator),
-            k=self.k,
-            samples=self.samples or 1,
-            params=self.params,
-            state=self._state(ops, theta),
-            keep_state=self._keep_state,
-        )
+        with torch.cuda.device_of(theta):  # of several GPUs, the one that theta is on
+            z = layer.sample(
+                self.record,
+                ops,
+                theta,
+                ops.draw(self.generator),
+                k=self.k,
+                samples=self.samples or 1,
+                params=self.params,
+                state=self._state(ops, theta),
+                keep_state=self._keep_state,
+            )
         return z[0] if self.samples is None else z
 
     def expectation(self, theta: torch.Tensor, f: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -106,17 +107,18 @@ class SubsetLayer(torch.nn.Module):
           ValueError: invalid theta, or f returns another shape.
         """
         ops = self._ops(theta)
-        value, state = layer.loss(
-            self.record,
-            ops,
-            theta,
-            f,
-            ops.draw(self.generator),
-            k=self.k,
-            samples=self.samples or 1,
-            params=self.params,
-            state=self._state(ops, theta),
-        )
+        with torch.cuda.device_of(theta):
+            value, state = layer.loss(
+                self.record,
+                ops,
+                theta,
+                f,
+                ops.draw(self.generator),
+                k=self.k,
+                samples=self.samples or 1,
+                params=self.params,
+                state=self._state(ops, theta),
+            )
         self._keep_state(state)
         return value
 

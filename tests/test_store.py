@@ -270,3 +270,25 @@ class TestForecast:
         assert forecast.seconds_left() == pytest.approx(2 * 1 + 3 * 1 + 3 * 1)
         forecast.note(engine.Outcome(cells[3], 3.0, ""))
         assert forecast.seconds_left() == pytest.approx(2 * 1 + 2 * 3 + 3 * 2)
+
+
+class TestForgetting:
+    def test_an_estimator_leaves_one_experiment_and_stays_in_the_other(self, store):
+        other = cell_of("sfe")
+        for cell in (CELL, other):
+            save(store, cell)
+            store.enrol("figure1", [cell])
+        store.enrol("sweep", [CELL])
+        assert store.forget("figure1", "simple") == 1
+        assert {(row["experiment"], row["estimator"]) for row in store.rows()} == {
+            ("figure1", "sfe"),
+            ("sweep", "simple"),
+        }
+        assert store.forget("figure1", "simple") == 0
+
+    def test_a_cell_of_no_experiment_is_computed_again(self, store):
+        save(store, CELL)
+        store.enrol("figure1", [CELL])
+        store.forget("figure1", "simple")
+        assert store.done() == {}
+        assert store.rows() == []

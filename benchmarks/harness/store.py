@@ -145,6 +145,20 @@ class Store:
                 "INSERT OR IGNORE INTO membership VALUES (?, ?)", ((experiment, cell.key) for cell in cells)
             )
 
+    def forget(self, experiment: str, estimator: str) -> int:
+        """Takes an estimator's cells out of an experiment, and off the page; returns how many.
+
+        A cell that no experiment holds any more is deleted.
+        """
+        with self._connection:
+            taken = self._connection.execute(
+                "DELETE FROM membership WHERE experiment = ? AND key IN "
+                "(SELECT key FROM cell WHERE spec ->> 'estimator' = ?)",
+                (experiment, estimator),
+            ).rowcount
+            self._connection.execute("DELETE FROM cell WHERE key NOT IN (SELECT key FROM membership)")
+        return int(taken)
+
     def rows(self, experiment: str | None = None) -> list[dict[str, Any]]:
         """Returns all rows, of one experiment or of all, in canonical order."""
         # Only constants are spliced in; the experiment is a parameter.
