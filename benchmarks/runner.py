@@ -163,7 +163,9 @@ def _compute(missing: list[Cell], store: Store, console: Console, code: Mapping[
             left = _left(forecast.seconds_left())
             progress.update(task, advance=1, left=left, description=str(outcome.cell.estimator))
             if outcome.reason:
-                console.print(f"failed: {outcome.cell}\n  {outcome.reason}", highlight=False, markup=False)
+                console.print(
+                    f"failed: {outcome.cell}\n  {outcome.reason}", highlight=False, markup=False, soft_wrap=True
+                )
             now = time.perf_counter()
             if not console.is_terminal and now - spoken > _QUIET_SECONDS:
                 spoken = now
