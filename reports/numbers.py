@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from math import sqrt
 from typing import Any
 
 SEEDS = (1234, 1067, 9198, 9453, 6240, 7044, 1755, 7898, 3131, 1277)
-PROBLEMS = {"figure1": {"n": 10, "k": 5, "seeds": SEEDS}, "figure3": {"n": 10, "k": 1, "seeds": SEEDS[:1]}}
+PROBLEMS: Mapping[str, Mapping[str, Any]] = {
+    "figure1": {"n": 10, "k": 5, "seeds": SEEDS},
+    "figure3": {"n": 10, "k": 1, "seeds": SEEDS[:1]},
+}
 STEP = {"step_size": 2.5}
 SUM_OF_GAMMA = {"step_size": 2.5, "kappa": 5}
 LOGSIGMOID = {"logits": "logsigmoid", "temperature": 2.0}
@@ -79,9 +81,8 @@ class Number:
 
 def _number(text: str, **what: Any) -> Number:
     """Returns the record of a number as printed: the digits give its unit."""
-    exponent = Decimal(text).as_tuple().exponent
-    assert isinstance(exponent, int)  # noqa: S101 - no infinities in this file
-    return Number(value=float(text), **{"unit": 10.0**exponent, **what})
+    decimals = len(text.partition(".")[2])
+    return Number(value=float(text), **{"unit": 10.0**-decimals, **what})
 
 
 # Ten-seed means by enumeration: metric, mean, and the standard deviation over seeds where one was given.

@@ -81,7 +81,7 @@ def _rows_of(number: Number, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _statistic(number: Number, own: pd.DataFrame) -> tuple[float | None, float]:
     """Returns our value of the statistic and its standard error; None where a cell is missing or one too many."""
-    wanted = [number.seed] if number.seed is not None else list(PROBLEMS[number.experiment]["seeds"])  # type: ignore[call-overload]
+    wanted = [number.seed] if number.seed is not None else list(PROBLEMS[number.experiment]["seeds"])
     own = own[own["seed"].isin(wanted)]
     if sorted(own["seed"]) != sorted(wanted):
         return None, 0.0

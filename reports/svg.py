@@ -24,8 +24,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import seaborn as sns
-from fontTools import subset  # type: ignore[import-not-found,import-untyped,unused-ignore]
-from fontTools.ttLib import TTFont  # type: ignore[import-not-found,import-untyped,unused-ignore]
+from fontTools import subset
+from fontTools.ttLib import TTFont
 from matplotlib import font_manager
 from matplotlib.figure import Figure as Canvas
 
@@ -133,8 +133,7 @@ def _inline(text: str, slug: str, title: str, description: str) -> str:
     """Returns the SVG for the page: named for a screen reader, ids of its own, ink that follows the theme."""
     body = text[text.index("<svg") :]
     head, body = body[: body.index(">")], body[body.index(">") + 1 :]
-    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)
-    assert box is not None  # noqa: S101 - matplotlib always writes it
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)[0]
     body = re.sub(r'\bid="', f'id="{slug}-', body)
     body = re.sub(r'href="#', f'href="#{slug}-', body)
     body = body.replace("url(#", f"url(#{slug}-").replace(INK, "currentColor")
@@ -144,7 +143,7 @@ def _inline(text: str, slug: str, title: str, description: str) -> str:
     ):  # too dark for a dark page, whose style lightens them
         body = body.replace(colour, f"var(--{name}, {colour})")
     return (
-        f'<svg role="img" aria-labelledby="{slug}-title {slug}-desc" viewBox="0 0 {box[1]} {box[2]}" '
-        f'style="max-width:{float(box[1]) * 4 / 3:.0f}px"><title id="{slug}-title">{escape(title)}</title>'
+        f'<svg role="img" aria-labelledby="{slug}-title {slug}-desc" viewBox="0 0 {width} {height}" '
+        f'style="max-width:{float(width) * 4 / 3:.0f}px"><title id="{slug}-title">{escape(title)}</title>'
         f'<desc id="{slug}-desc">{escape(description)}</desc>{body}'
     )

@@ -408,7 +408,10 @@ class TestExport:
         result = call("export", "--format", "parquet", "--store", filled)
         assert result.exit_code == 1 and "parquet is a binary format: name a file with --out" in result.output
         find_spec = importlib.util.find_spec
-        without = lambda name, *rest: None if name == "pyarrow" else find_spec(name, *rest)  # noqa: E731
+
+        def without(name, *rest):
+            return None if name == "pyarrow" else find_spec(name, *rest)
+
         monkeypatch.setattr(exporting.importlib.util, "find_spec", without)
         result = call("export", "--format", "parquet", "--out", tmp_path / "rows.parquet", "--store", filled)
         assert result.exit_code == 1

@@ -330,3 +330,40 @@ class TestObjectives:
             parameters
         )
         assert np.ptp(rest) < 1e-12
+
+
+class TestExactGradientsBeyondEnumeration:
+    def test_pairwise_agrees_with_enumeration(self, torch64, monkeypatch):
+        objective, theta, parameters = problem("pairwise", 8)
+        law = exact.Law("conditional_poisson")
+        enumerated = exact.gradient(law, torch64, objective, "multilinear", theta, parameters, 3)
+        monkeypatch.setattr(exact, "LIMIT", 0)
+        found = exact.gradient(law, torch64, objective, "multilinear", theta, parameters, 3)
+        assert np.abs(enumerated).max() > 0.1
+        np.testing.assert_allclose(found, enumerated, atol=1e-13)
+
+    def test_a_law_without_an_exact_form_has_none(self, torch64):
+        objective, theta, parameters = problem("distance", 6)
+        for law in ("map", "perturb_and_map", "relaxed"):
+            assert exact.gradient(exact.Law(law), torch64, objective, "square", theta, parameters, 2) is None
+
+    def test_logits_of_the_law_are_differentiated_through(self, torch64):
+        objective, theta, parameters = problem("smooth", 6)
+        halved = exact.Law("plackett_luce", logits=lambda _, theta, **__: theta / 2)
+        found = exact.gradient(halved, torch64, objective, "direct", theta, parameters, 2)
+        plain = exact.gradient(exact.Law("plackett_luce"), torch64, objective, "direct", theta / 2, parameters, 2)
+        np.testing.assert_allclose(found, plain / 2, atol=1e-12)
+
+
+def test_a_relative_bias_at_its_floor_and_an_event_never_seen_are_not_certain():
+    rng = np.random.default_rng(3)
+    reference = np.array([1.0, -1.0, 0.5])
+    draws = reference + rng.normal(size=(100, 20, 3))  # unbiased: its debiased square is below 0 for some seeds
+    parts = [Moments.of(batch, np.full(20, 1 / 20), reference[None]) for batch in draws]
+    batches = Moments(**{name: np.stack([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+    rows = {row.metric: row for row in sampled_measurements(batches, {"conditional_poisson": reference}, 2000)}
+    relative = rows["relative_bias"]
+    assert relative.std_error > 0.005
+    assert abs(relative.value) < 4 * relative.std_error
+    assert rows["zero_probability"].value == 0
+    assert rows["zero_probability"].std_error == pytest.approx(1 / 2000)

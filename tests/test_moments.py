@@ -384,3 +384,25 @@ class TestUndefined:
         assert {row.target for row in measure.quality_of(cell_of("imle_gumbel", replicates=200))} == {
             "conditional_poisson"
         }
+
+
+def test_an_estimate_that_is_not_finite_is_refused():
+    from estimators.base import Estimator, score_function
+    from estimators.draws import SUBSET
+
+    record = Estimator(
+        name="sometimes_nan",
+        law="conditional_poisson",
+        target="conditional_poisson",
+        estimate=score_function(lambda ops, theta, z, v, *, k: ops.xp.where(z[0] > 0, ops.xp.nan, theta)),
+        draws={"z": SUBSET},
+        needs=frozenset({"values"}),
+        unbiased_for="nothing",
+        source="a test",
+    )
+    objective = objectives.get("affine")
+    theta, parameters = objectives.problem(objective, "normal", 5, 0)
+    torch64 = ops_module.load("torch:cpu", "float64")
+    question = moments.Question(record, {}, torch64, objective, "linear", theta, parameters, 2, 1)
+    with pytest.raises(ValueError, match="sometimes_nan gave NaN or inf in 10 of 10 estimates"):
+        moments.exact_moments(question, np.ones((1, 5)))

@@ -85,7 +85,7 @@ def gradient(
         product = subsets.covariance_product(ops, ops.asarray(theta), k, ops.asarray(objective.linear(parameters)))
         return np.asarray(product)
     if plain and objective.pairwise is not None and n * n * (k + 1) <= MAX_NUMBERS:
-        return np.asarray(_pairwise(ops, objective, k)(ops.asarray(theta), on_device)[1])
+        return np.asarray(_pairwise(ops, objective.pairwise, k)(ops.asarray(theta), on_device)[1])
     if not enumerable or (law.name == PLACKETT_LUCE and n > plackett_luce.MAX_ITEMS):
         return None
     function = _value_and_grad(law, ops, objective, extension, k)
@@ -111,12 +111,13 @@ def _values(ops: Ops, objective: Objective, extension: str, parameters: Paramete
 
 
 @lru_cache(maxsize=64)
-def _pairwise(ops: Ops, objective: Objective, k: int) -> Callable[..., tuple[Any, Any]]:
+def _pairwise(
+    ops: Ops, coefficients: Callable[[Parameters], tuple[Any, Any]], k: int
+) -> Callable[..., tuple[Any, Any]]:
     """Returns `(theta, parameters) -> (value, gradient)` of c·μ + ½ Σ Q_ij E[z_i z_j], at any n in O(n²k)."""
 
     def expected(theta: Any, parameters: Parameters) -> Any:
-        assert objective.pairwise is not None  # noqa: S101  # the caller has seen it
-        c, q = objective.pairwise(parameters)
+        c, q = coefficients(parameters)
         together = subsets.second_order_inclusions(ops, theta, k)
         return ops.xp.sum(c * subsets.marginals(ops, theta, k)) + ops.xp.sum(q * together) / 2
 

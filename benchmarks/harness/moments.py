@@ -22,7 +22,7 @@ from .objectives import Objective, Parameters
 MAX_OUTCOMES = 250_000  # combinations of draws summed over in exact moments
 BATCHES = 100  # groups of replicates for the jackknife
 MAX_SAMPLED_ITEMS = 512  # two [n, n] matrices per batch: 420 MB at this n
-# Numbers in one draw of one chunk. At 1,000,000, Figure 1 with 10^6 replicates takes 2.4 GB instead of 1.0, no faster.
+# Numbers in one draw of one chunk. At 1,000,000, Figure 1 with 10^6 replicates takes 2.4 GB instead of 1.2, no faster.
 _CHUNK = 250_000
 _OUTCOME_NUMBERS = 4_000_000  # numbers in the tables of one chunk of outcomes
 _WARM_UP = 100  # calls before a state is frozen, as in the adaptive I-MLE code's gradient experiments
