@@ -78,17 +78,8 @@ class SubsetLayer(torch.nn.Module):
             z = layer.most_likely(ops, theta, self.k)
             return z if self.samples is None else z.expand(self.samples, *z.shape)
         with torch.cuda.device_of(theta):  # of several GPUs, the one that theta is on
-            z = layer.sample(
-                self.record,
-                ops,
-                theta,
-                ops.draw(self.generator),
-                k=self.k,
-                samples=self.samples or 1,
-                params=self.params,
-                state=self._state(ops, theta),
-                keep_state=self._keep_state,
-            )
+            draw, settings = ops.draw(self.generator), self._settings(ops, theta)
+            z = layer.sample(self.record, ops, theta, draw, keep_state=self._keep_state, **settings)
         return z[0] if self.samples is None else z
 
     def expectation(self, theta: torch.Tensor, f: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -108,17 +99,8 @@ class SubsetLayer(torch.nn.Module):
         """
         ops = self._ops(theta)
         with torch.cuda.device_of(theta):
-            value, state = layer.loss(
-                self.record,
-                ops,
-                theta,
-                f,
-                ops.draw(self.generator),
-                k=self.k,
-                samples=self.samples or 1,
-                params=self.params,
-                state=self._state(ops, theta),
-            )
+            draw, settings = ops.draw(self.generator), self._settings(ops, theta)
+            value, state = layer.loss(self.record, ops, theta, f, draw, **settings)
         self._keep_state(state)
         return value
 
@@ -135,6 +117,10 @@ class SubsetLayer(torch.nn.Module):
         if self.validate or (self.validate is None and theta.device.type == "cpu"):
             subsets.check(ops, theta, self.k)
         return ops
+
+    def _settings(self, ops: Ops, theta: torch.Tensor) -> dict[str, Any]:
+        state = self._state(ops, theta)
+        return {"k": self.k, "samples": self.samples or 1, "params": self.params, "state": state}
 
     def _state(self, ops: Ops, theta: torch.Tensor) -> dict[str, torch.Tensor] | None:
         if not self._state_names:
