@@ -1,4 +1,4 @@
-"""The `Estimator` record, what it may draw, and how an estimate is made: `evaluate`, `expectation`.
+"""The `Estimator` record, and how an estimate is made from it: `evaluate`, `expectation`.
 
 Letters: n items, k chosen; B rows of theta, independent; S samples averaged inside one estimate; M points at which the
 objective is evaluated for the loss. An objective `f` maps `[S, B, n]` to `[S, B]`, samples and rows independent.
