@@ -34,6 +34,12 @@ def record_of(
     return record, record.resolve_params(params)
 
 
+def has_sample_path(record: Estimator, k: int, params: Mapping[str, Any]) -> bool:
+    """Returns whether a sample alone has a backward pass: the rule needs nothing of f but the cotangent."""
+    declared = record.draws_for(k, params).values()
+    return isinstance(record.estimate, Pathwise) and not any(isinstance(d, Subset) and d.logits for d in declared)
+
+
 def sample(
     record: Estimator,
     ops: Ops,
@@ -64,14 +70,13 @@ def sample(
     """
     check_static(ops, theta, k)
     rows = ops.xp.reshape(theta, (-1, theta.shape[-1]))
-    declared = record.draws_for(k, params)
     if k == 0:
         # Nothing to choose: zeros, tied to theta so that a backward pass finds its way.
         nothing = ops.xp.zeros_like(theta) * ops.xp.where(ops.xp.isfinite(theta), theta, 0.0)
         nothing = ops.xp.where(valid_rows(ops, theta, k)[..., None], nothing, ops.xp.nan)
         return ops.xp.broadcast_to(nothing, (samples, *theta.shape))
     estimate = record.estimate
-    if not isinstance(estimate, Pathwise) or any(isinstance(d, Subset) and d.logits for d in declared.values()):
+    if not isinstance(estimate, Pathwise) or not has_sample_path(record, k, params):
         needs = " and ".join(sorted(record.needs))
         raise TypeError(
             f"{record.name} has no backward pass through a sample alone: it estimates from f itself ({needs}). "
