@@ -1,0 +1,41 @@
+"""Seconds and memory of an estimator's training step, for asv; the steps are those of `harness.steps`.
+
+Modules only are imported: asv takes every public name like time_* for a benchmark of its own.
+"""
+
+from . import cases
+from .harness import callables
+
+callables.preload()
+
+
+class Sample:
+    """Drawing noise and subsets."""
+
+    params = tuple(case.id for case in cases.ESTIMATORS)
+    param_names = ("case",)
+    repeat = (5, 100, 0.5)  # calls at least, at most, seconds; in each of two processes
+
+    def setup(self, case: str) -> None:
+        """Builds the step and calls it once, or skips the case."""
+        self.step = callables.estimator_step(cases.BY_ID[case], "sample")
+
+    def time_sample(self, _: str) -> None:
+        """Draws once."""
+        self.step()
+
+
+class Total:
+    """Forward and backward."""
+
+    params = tuple(case.id for case in cases.ESTIMATORS)
+    param_names = ("case",)
+    repeat = (5, 100, 0.5)
+
+    def setup(self, case: str) -> None:
+        """Builds the step and calls it once, or skips the case."""
+        self.step = callables.estimator_step(cases.BY_ID[case], "total")
+
+    def time_total(self, _: str) -> None:
+        """Steps once."""
+        self.step()

@@ -1,0 +1,37 @@
+"""Bias, variance and error from commit to commit, for asv: a change that makes an estimator wrong shows in its history.
+
+The problem is the first of Figure 1, in float64, with noise from a fixed seed: a value changes with the code alone.
+"""
+
+from .harness import callables, followed
+
+callables.preload()
+
+
+class Quality:
+    """The paper's three metrics, lower is better; computed once a commit, then looked up."""
+
+    params = followed.LABELS
+    param_names = ("estimator",)
+    unit = "of cosines"
+
+    def setup_cache(self) -> followed.Quality:
+        """Returns all of them."""
+        return followed.measure_all()
+
+    def setup(self, quality: followed.Quality, estimator: str) -> None:
+        """Skips what the commit does not have."""
+        if estimator not in quality:
+            raise NotImplementedError(f"{estimator} is not in this version of estimators")
+
+    def track_bias(self, quality: followed.Quality, estimator: str) -> float:
+        """Returns 1 − cos(∇, E ĝ)."""
+        return followed.look_up(quality, estimator, "bias")
+
+    def track_variance(self, quality: followed.Quality, estimator: str) -> float:
+        """Returns Var cos(ĝ, E ĝ)."""
+        return followed.look_up(quality, estimator, "variance")
+
+    def track_error(self, quality: followed.Quality, estimator: str) -> float:
+        """Returns E[1 − cos(∇, ĝ)]."""
+        return followed.look_up(quality, estimator, "error")

@@ -1,0 +1,22 @@
+"""Seconds of the exact core's functions, for asv. Modules only are imported: asv takes names like time_* as its own."""
+
+from . import cases
+from .harness import callables
+
+callables.preload()
+
+
+class Functions:
+    """One call of a function of `estimators.subsets`, compiled on jax."""
+
+    params = tuple(case.id for case in cases.FUNCTIONS)
+    param_names = ("case",)
+    repeat = (10, 100, 0.5)  # calls at least, at most, seconds; in each of two processes
+
+    def setup(self, case: str) -> None:
+        """Builds the call, or skips the case."""
+        self.step = callables.function_step(cases.BY_ID[case])
+
+    def time_call(self, _: str) -> None:
+        """Calls once."""
+        self.step()

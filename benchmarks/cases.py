@@ -1,0 +1,61 @@
+"""The few cases that are timed at every commit: data alone, read by asv (`bench_*.py`) and by pytest-benchmark (tests).
+
+The experiments are the study; these are the watch. Importing this imports no framework and no estimator.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to time at one size on one backend.
+
+    Attributes:
+      subject: an estimator as `name[param=value,...]`, or the name of a function of `estimators.subsets`.
+      backend: `torch` or `jax`, on the CPU.
+      n, k, batch: items, items chosen, rows of theta.
+      dtype: `float32` or `float64`.
+    """
+
+    subject: str
+    backend: str
+    n: int
+    k: int
+    batch: int
+    dtype: str = "float32"
+
+    @property
+    def id(self) -> str:
+        """The readable name under which asv and pytest keep its history: change it, and the history starts anew."""
+        return f"{self.subject}-{self.backend}-n{self.n}-k{self.k}-batch{self.batch}-{self.dtype}"
+
+
+SIZES = ((10, 5, 64), (128, 10, 64), (1024, 50, 64))  # n, k, batch
+BACKENDS = ("torch", "jax")
+
+
+def _grid(subjects: tuple[str, ...]) -> tuple[Case, ...]:
+    return tuple(
+        Case(subject, backend, *size) for subject, backend, size in itertools.product(subjects, BACKENDS, SIZES)
+    )
+
+
+ESTIMATORS = _grid(("simple", "sfe", "ste_gumbel", "imle_sog", "softsub"))
+FUNCTIONS = _grid(("marginals", "covariance_product", "sample", "entropy"))
+BY_ID = {case.id: case for case in ESTIMATORS + FUNCTIONS}
+
+# Whose bias, variance and error are followed: exact where they can be, then a few that take samples.
+QUALITY = (
+    "simple",
+    "simple_f",
+    "sfe",
+    "rloo",
+    "ste",
+    "marginal_pass",
+    "ste_gumbel",
+    "imle_sog[step_size=2.5,kappa=5]",
+    "softsub[temperature=2,logits=theta]",
+)

@@ -1,0 +1,115 @@
+"""What a timed case calls, built once in a process and called by asv and by pytest-benchmark alike.
+
+The harness judges commits that may lack what it times: that is a `NotImplementedError`, which asv takes for a skip.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..cases import Case
+
+if TYPE_CHECKING:
+    from .steps import Steps
+
+Step = Callable[[], Any]
+
+
+@cache  # asv calls setup before every call that it times
+def estimator_step(case: Case, name: str) -> Step:
+    """Returns a step of an estimator, one of `steps.NAMES`, called once: built, compiled and warm.
+
+    Raises:
+      NotImplementedError: the estimators under test lack it.
+      ImportError: the framework is not installed.
+    """
+    with lacking_is_a_skip(case.subject):
+        step: Step = getattr(_steps(case), name)
+        step()
+        return step
+
+
+@cache
+def _steps(case: Case) -> Steps:
+    # Imported here: what these import, an older commit's estimators may lack.
+    import estimators
+
+    from ..grid import parse_selector
+    from . import backends
+    from .steps import MODES, steps
+
+    name, params = parse_selector(case.subject)
+    require(name)
+    ops = backends.load(case.backend, "cpu", case.dtype)
+    mode = MODES[case.backend][0]
+    return steps(estimators.get(name), params, ops, n=case.n, k=case.k, batch=case.batch, mode=mode)
+
+
+def require(name: str) -> None:
+    """Raises NotImplementedError unless the estimators under test have one of this name."""
+    import estimators
+
+    if name not in {record.name for record in estimators.ESTIMATORS}:
+        raise NotImplementedError(f"no estimator {name!r} in this version of estimators")
+
+
+@cache
+def function_step(case: Case) -> Step:
+    """Returns the call of a case whose subject is a function of `estimators.subsets`, called once.
+
+    Raises:
+      NotImplementedError: the estimators under test lack it.
+      ImportError: the framework is not installed.
+    """
+    with lacking_is_a_skip(case.subject):
+        from estimators import subsets
+
+        from . import backends
+
+        ops = backends.load(case.backend, "cpu", case.dtype)
+        function = getattr(subsets, case.subject)
+        rng = np.random.RandomState(0)
+        theta = ops.asarray(rng.randn(case.batch, case.n))
+        second = {"covariance_product": rng.randn, "sample": lambda *shape: rng.rand(1, *shape)}.get(case.subject)
+        more = () if second is None else (ops.asarray(second(case.batch, case.n)),)
+        compiled = ops.compile(lambda logits, *rest: function(ops, logits, case.k, *rest))
+
+        def step() -> Any:
+            return ops.block(compiled(theta, *more))
+
+        step()
+        return step
+
+
+@contextmanager
+def lacking_is_a_skip(subject: str) -> Iterator[None]:
+    """Raises NotImplementedError where the estimators under test lack a module or a name that the harness uses."""
+    try:
+        yield
+    except (ImportError, AttributeError) as error:
+        # Only what a module lacks: any other is a defect of the code under test, which must not pass for a skip.
+        owner = error.obj if isinstance(error, AttributeError) else error.name
+        name = owner.__name__ if isinstance(owner, ModuleType) else owner
+        if not isinstance(name, str) or name.split(".")[0] != "estimators":
+            raise
+        raise NotImplementedError(f"{subject}: {error}") from error
+
+
+def preload() -> None:
+    """Imports the installed frameworks if asv is running, so that it forks its cases from a process that has them.
+
+    Imported, not used: a fork of a process in which jax has started its threads hangs.
+    """
+    if os.environ.get("ASV"):
+        for name in ("torch", "jax"):
+            if importlib.util.find_spec(name) is not None:
+                importlib.import_module(name)

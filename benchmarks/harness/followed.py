@@ -1,0 +1,62 @@
+"""The quality that asv follows: one problem, each estimator's metrics, computed once for all look-ups."""
+
+from __future__ import annotations
+
+from ..cases import BACKENDS, QUALITY
+from .callables import lacking_is_a_skip, require
+
+METRICS = ("bias", "variance", "error")
+REPLICATES = 2_000  # where moments are sampled; their noise comes from the seed, so that more would change little
+
+Quality = dict[str, dict[str, float] | str]  # label -> metrics, or why there are none
+
+
+def label(selector: str, backend: str) -> str:
+    """Returns the name of one history."""
+    return f"{selector}-{backend}"
+
+
+LABELS = tuple(label(selector, backend) for selector in QUALITY for backend in BACKENDS)
+
+
+def measure_all() -> Quality:
+    """Returns label -> the metrics against the conditional Poisson law, or the reason why an estimate failed.
+
+    An estimator that the commit under test lacks is left out.
+    """
+    found: Quality = {}
+    for selector in QUALITY:
+        for backend in BACKENDS:
+            try:
+                with lacking_is_a_skip(selector):
+                    found[label(selector, backend)] = _measure(selector, backend)
+            except NotImplementedError:
+                continue
+            except Exception as error:  # one estimator's failure is its own
+                found[label(selector, backend)] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def look_up(quality: Quality, name: str, metric: str) -> float:
+    """Returns one metric of one estimator.
+
+    Raises:
+      RuntimeError: its measurement failed.
+    """
+    found = quality[name]
+    if isinstance(found, str):
+        raise RuntimeError(f"{name}: {found}")
+    return found[metric]
+
+
+def _measure(selector: str, backend: str) -> dict[str, float]:
+    from ..experiments.figure1 import FIGURE1
+    from ..grid import parse_selector, plan
+    from .exact import CONDITIONAL_POISSON
+    from .measure import quality_of
+
+    require(parse_selector(selector)[0])
+    one = FIGURE1.adapt(estimators=(selector,), seeds=FIGURE1.seeds[:1])
+    (cell,) = plan(one, (backend,), REPLICATES).cells
+    rows = [row for row in quality_of(cell) if row.target == CONDITIONAL_POISSON and row.metric in METRICS]
+    return {row.metric: float("nan") if row.value is None else row.value for row in rows}
