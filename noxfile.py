@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import nox
 
@@ -15,14 +16,21 @@ nox.options.default_venv_backend = "virtualenv"
 PROJECT = nox.project.load_toml("pyproject.toml")
 PAGE = "reports/_build/index.html"
 STORE = "results/subsetgrad.sqlite"
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+# Both commits by turns, against drift; beyond this factor, which no difference between equal commits reached.
+CONTINUOUS = ("continuous", "--interleave-rounds", "--factor", "1.25", "HEAD~1", "HEAD")
 
 
 def _install(session: nox.Session, *groups: str, extras: str = "") -> None:
     """Installs the project with extras and dependency groups, under the constraints."""
+    own = f"-e.[{extras}]" if extras else "-e."
+    session.install(*_pinned(), own, *nox.project.dependency_groups(PROJECT, *groups))
+
+
+def _pinned() -> tuple[str, ...]:
     # What was tested, torch as its CPU build; empty to bring your own (README, "Your own torch or jax").
     constraints = os.environ.get("SUBSETGRAD_CONSTRAINTS", "constraints.txt")
-    pinned = ("-c", constraints) if constraints else ()
-    session.install(*pinned, f"-e.[{extras}]" if extras else "-e.", *nox.project.dependency_groups(PROJECT, *groups))
+    return ("-c", constraints) if constraints else ()
 
 
 @nox.session
@@ -55,3 +63,26 @@ def report(session: nox.Session) -> None:
     """Write the page from what is stored; arguments go to `reports build`. Needs no framework."""
     _install(session, extras="report")
     session.run("python", "-m", "reports", "build", *session.posargs)
+
+
+@nox.session(default=False)
+def timing(session: nox.Session) -> None:
+    """Time the steps at a few sizes with pytest-benchmark; arguments go to pytest (`-k simple`, `--benchmark-save`)."""
+    _install(session, "test", extras="torch,jax")
+    session.run(
+        "pytest", "tests/test_timing.py", "--benchmark-enable", "--benchmark-only", *session.posargs, env=ONE_THREAD
+    )
+
+
+@nox.session(default=False)
+def asv(session: nox.Session) -> None:
+    """Compare HEAD with its parent by asv, status 1 if something got slower or worse; arguments are an asv command."""
+    session.install(*_pinned(), *nox.project.dependency_groups(PROJECT, "asv"))
+    if not Path("~/.asv-machine.json").expanduser().exists():
+        session.run("asv", "machine", "--yes")
+    if session.run("git", "status", "--porcelain", "estimators", external=True, silent=True):
+        session.warn("what is not committed in estimators/ is not measured")
+    # asv makes its environments itself, by the pins of asv.conf.json whatever SUBSETGRAD_CONSTRAINTS says: a history
+    # compares code, not versions of torch. This pins what those depend on, too.
+    tested = str(Path("constraints.txt").absolute())
+    session.run("asv", *(session.posargs or CONTINUOUS), env={"PIP_CONSTRAINT": tested})

@@ -1,0 +1,33 @@
+"""The cases that asv follows, under pytest-benchmark: once each in the tests, timed by `nox -s timing`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks import cases
+from benchmarks.harness import backends, callables
+
+
+def run(benchmark: BenchmarkFixture, case: cases.Case, build: Callable[[], Callable[[], object]]) -> None:
+    """Times a call; what it is of is kept beside its seconds, in plain numbers and words."""
+    try:
+        call = build()
+    except NotImplementedError as lacking:
+        pytest.skip(str(lacking))
+    benchmark.group = f"n={case.n} k={case.k} batch={case.batch}"
+    benchmark.extra_info.update(asdict(case) | {"threads": backends.threads()})
+    benchmark(call)
+
+
+@pytest.mark.parametrize("case", cases.ESTIMATORS, ids=lambda case: case.id)
+def test_total(benchmark: BenchmarkFixture, case: cases.Case) -> None:
+    run(benchmark, case, lambda: callables.estimator_step(case, "total"))
+
+
+@pytest.mark.parametrize("case", cases.FUNCTIONS, ids=lambda case: case.id)
+def test_core(benchmark: BenchmarkFixture, case: cases.Case) -> None:
+    run(benchmark, case, lambda: callables.function_step(case))
