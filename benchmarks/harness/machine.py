@@ -1,0 +1,105 @@
+"""The machine while it is timed: so many cores, and nobody else's timings."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK = Path(tempfile.gettempdir()) / "subsetgrad-timing.lock"  # one for all users and checkouts of the machine
+_POLL_SECONDS = 0.5
+
+
+@contextmanager
+def pinned(threads: int, backend: str) -> Iterator[None]:
+    """Holds every thread of this process to `threads` cores, and torch to as many threads, until the block ends.
+
+    jax has no such setting: since 0.5 its CPU client starts a thread a core whatever XLA_FLAGS say (tried on 0.10 with
+    --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1), so that only the system's own affinity holds
+    both backends to the same cores. Where there is none (macOS), torch alone is held.
+
+    Raises:
+      ValueError: this process may not use that many cores.
+    """
+    allowed = _cores()
+    if not 1 <= threads <= len(allowed):
+        raise ValueError(f"threads={threads}: this process may use 1 to {len(allowed)} cores")
+    before = 0
+    if backend == "torch":
+        import torch  # before the pinning, which it would take for the size of the machine
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+    # The last cores: the first one serves most interrupts.
+    _hold(allowed[-threads:])
+    try:
+        yield
+    finally:
+        _hold(allowed)
+        if before:
+            torch.set_num_threads(before)
+
+
+def pins() -> bool:
+    """Returns whether the system can hold a process to some of its cores."""
+    return hasattr(os, "sched_setaffinity")
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if pins() else list(range(os.cpu_count() or 1))
+
+
+def _hold(cores: list[int]) -> None:
+    if not pins():
+        return
+    for task in Path("/proc/self/task").iterdir():  # 0 would be this thread alone, and none that a framework started
+        try:
+            os.sched_setaffinity(int(task.name), cores)
+        except ProcessLookupError:
+            continue  # it has just ended
+
+
+@contextmanager
+def alone(command: str, notice: Callable[[str], None], path: Path = LOCK) -> Iterator[None]:
+    """Waits until no other process of this machine is timing, and keeps others waiting until the block ends.
+
+    The system frees the lock of a process that dies. The file stays, empty.
+
+    Args:
+      command: what others are told that they wait for.
+      notice: called once with a message if there is a wait.
+      path: the lock file.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:  # another user's: it can be locked, and not written
+        file = os.open(path, os.O_RDONLY)
+    try:
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not told:
+                    holder = os.pread(file, 1000, 0).decode(errors="replace").strip() or "another process"
+                    notice(f"waiting: {holder} is timing on this machine (lock: {path}); Ctrl-C ends the wait")
+                    told = True
+                time.sleep(_POLL_SECONDS)
+        _write(file, f"process {os.getpid()} ({command})")
+        yield
+        _write(file, "")
+    finally:
+        os.close(file)
+
+
+def _write(file: int, text: str) -> None:
+    try:
+        os.ftruncate(file, 0)
+        os.pwrite(file, text.encode(), 0)
+    except OSError:
+        return  # opened to read: others wait for "another process"
