@@ -27,9 +27,12 @@ class Subset:
     Attributes:
       logits: None for the law of theta; else `(ops, theta, draws, f, *, k, **params) -> [S, B, n]`, the logits of
         the law given the draws before it.
+      sampler: `(ops, logits, k, uniforms) -> [S, B, n]`, which makes the sample from uniforms of that shape. The law is
+        the same for all; it is there so that another exact sampler can be run and timed.
     """
 
     logits: Callable[..., Array] | None = None
+    sampler: Callable[..., Array] = subsets.sample
 
 
 SUBSET = Subset()
@@ -87,5 +90,5 @@ def resolve_draws(
             draws[name] = raw[name]
             continue
         logits = theta if declared.logits is None else declared.logits(ops, theta, draws, f, k=k, **params)
-        draws[name] = subsets.sample(ops, logits, k, raw[name])
+        draws[name] = declared.sampler(ops, logits, k, raw[name])
     return draws

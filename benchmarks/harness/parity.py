@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from estimators import Estimator, Subset, subsets
+from estimators import Estimator, Subset
 from estimators.draws import raw_draws, resolve_draws
 from estimators.noise import numpy_draw
 from estimators.ops import Array, Ops
@@ -142,6 +142,6 @@ def _undecided_subsets(
             continue
         law = logits if draw.logits is None else draw.logits(ops, logits, draws, objective, k=k, **params)
         for moved in (raw[name] - gap, raw[name] + gap):
-            z = subsets.sample(ops, law, k, ops.asarray(np.clip(moved, 0.0, 1.0 - 1e-7)))
+            z = draw.sampler(ops, law, k, ops.asarray(np.clip(moved, 0.0, 1.0 - 1e-7)))
             undecided |= np.asarray(z != draws[name]).any(axis=(0, -1))
     return undecided

@@ -1,0 +1,29 @@
+"""What the sequential and the divided form share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...ops import Array, Ops, index_dtype
+from ..checks import check_static, valid_rows
+
+
+def gradient(ops: Ops, log_partition: Callable[..., Array], theta: Array, k: int) -> Array:
+    """Returns ∇A of each row, NaN in invalid rows."""
+    gradient = ops.value_and_grad(lambda x: ops.xp.sum(log_partition(ops, x, k)))(theta)[1]
+    return ops.xp.where(valid_rows(ops, theta, k)[..., None], gradient, ops.xp.nan)
+
+
+def sampled(ops: Ops, theta: Array, k: int, uniforms: Array) -> tuple[Array, tuple[int, ...]]:
+    """Returns theta without a gradient and the shape of the samples, after checking the arguments."""
+    n = check_static(ops, theta, k)
+    if uniforms.shape[-1] != n:
+        raise ValueError(f"uniforms has {uniforms.shape[-1]} items on its last axis, theta has {n}")
+    return ops.stop_gradient(theta), tuple(np.broadcast_shapes(theta.shape, uniforms.shape))
+
+
+def index(ops: Ops, indices: np.ndarray) -> Array:
+    """Returns indices on the device; float32 holds them exactly up to 2^24."""
+    return ops.xp.astype(ops.asarray(indices), index_dtype(ops))
