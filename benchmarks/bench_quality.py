@@ -13,6 +13,7 @@ class Quality:
 
     params = followed.LABELS
     param_names = ("estimator",)
+    version = "1"
     unit = "of cosines"
 
     def setup_cache(self) -> followed.Quality:

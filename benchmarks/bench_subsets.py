@@ -11,6 +11,7 @@ class Functions:
 
     params = tuple(case.id for case in cases.FUNCTIONS)
     param_names = ("case",)
+    version = "1"
     repeat = (10, 100, 0.5)  # calls at least, at most, seconds; in each of two processes
 
     def setup(self, case: str) -> None:

@@ -1,0 +1,95 @@
+"""What asv measured, commit by commit, as a frame; reads asv's own files and needs neither asv nor a framework.
+
+A results folder holds `benchmarks.json`, which says what each benchmark is (its unit, its parameters' names, the version
+of its meaning), and `<machine>/<commit>-<environment>.json`, one for each commit measured there. In the latter, each
+benchmark is a list in the order of `result_columns`, shortened where its end is empty: `result` has a value for every
+combination of the lists in `params` (in the order of `itertools.product`; null where it failed, NaN where it was
+skipped), and so have `stats_ci_99_a` and `stats_ci_99_b`, the ends of a 99 % interval, for times alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .load import StoreError
+
+COLUMNS = "commit date benchmark params value unit low high machine environment".split()
+_NOT_RESULTS = {"machine.json", "benchmarks.json"}
+
+
+def read(folder: str | Path) -> pd.DataFrame:
+    """Returns asv's results, a row for each value, in the order of the commits' dates.
+
+    Columns: `commit` (its full hash), `date` (of the commit, UTC), `benchmark` (`bench_estimators.Total.time_total`),
+    `params` (its parameters, joined by commas; empty without any), `value`, `unit` (`seconds` for times), `low` and
+    `high` (of the 99 % interval of a median; NaN where there is none, as for metrics), `machine`, `environment`.
+    Numbers of two machines or environments do not compare. A case that failed or was skipped has no row, nor has a
+    benchmark that is gone or now means something else.
+
+    Raises:
+      StoreError: the folder is not asv's, or holds no results.
+    """
+    folder = Path(folder)
+    remedy = "make one with `nox -s asv`"
+    if not (folder / "benchmarks.json").is_file():
+        raise StoreError(f"{folder} is not a results folder of asv: it has no benchmarks.json; {remedy}")
+    files = sorted(file for file in folder.glob("*/*.json") if file.name not in _NOT_RESULTS)
+    known = _load(folder / "benchmarks.json")
+    rows = list(itertools.chain.from_iterable(_rows(_load(file), known) for file in files))
+    if not rows:
+        raise StoreError(f"{folder} holds no results; {remedy}")
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame["date"] = pd.to_datetime(frame["date"], unit="ms", utc=True)
+    return frame.sort_values(["date", "commit", "machine", "environment"], kind="stable", ignore_index=True)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(f"{file} is not a file of asv: {error}; remove it, or run asv again") from error
+    if not isinstance(document, dict):
+        raise StoreError(f"{file} is not a file of asv: a {type(document).__name__} at its top; remove it")
+    return document
+
+
+def _rows(document: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Yields the rows of one file, in the order of `COLUMNS`."""
+    for name, entry in document.get("results", {}).items():
+        about = known.get(name)
+        found = dict(zip(document["result_columns"], entry or [], strict=False))
+        if about is None or found.get("result") is None or found.get("version", about["version"]) != about["version"]:
+            continue
+        combinations = list(itertools.product(*(found.get("params") or [])))
+        ends = (found.get(end) or [None] * len(combinations) for end in ("stats_ci_99_a", "stats_ci_99_b"))
+        for params, value, low, high in zip(combinations, found["result"], *ends, strict=True):
+            if value is None or math.isnan(value):
+                continue
+            yield (
+                document["commit_hash"],
+                document["date"],
+                name,
+                ", ".join(map(_plain, params)),
+                float(value),
+                about["unit"],
+                math.nan if low is None else float(low),
+                math.nan if high is None else float(high),
+                document["params"]["machine"],
+                document["env_name"],
+            )
+
+
+def _plain(text: str) -> str:
+    """Returns a parameter as the benchmark has it: asv keeps the `repr`, quotes and all."""
+    try:
+        return str(ast.literal_eval(text))
+    except (ValueError, SyntaxError):
+        return text
