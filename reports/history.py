@@ -2,8 +2,9 @@
 
 A results folder holds `benchmarks.json`, which says what each benchmark is (its unit, the version of its meaning), and
 `<machine>/<commit>-<environment>.json`, one for each commit measured there. In the latter, each benchmark is a list in
-the order of `result_columns`, shortened where its end is empty: `result` has a value for every combination of the lists in `params` (in the order of `itertools.product`; null where it failed, NaN where it was
-skipped), and so have `stats_ci_99_a` and `stats_ci_99_b`, the ends of a 99 % interval, for times alone.
+the order of `result_columns`, shortened where its end is empty: `result` has a value for every combination of the lists
+in `params`, in the order of `itertools.product` (null where it failed, NaN where it was skipped), and so have
+`stats_ci_99_a` and `stats_ci_99_b`, the ends of a 99 % interval, for times alone.
 """
 
 from __future__ import annotations
