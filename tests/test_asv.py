@@ -1,0 +1,153 @@
+"""What asv finds, runs and installs, held without running it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import estimators
+from benchmarks import cases
+from benchmarks.harness import callables, followed
+
+ROOT = Path(__file__).parent.parent
+CONFIGURATION = json.loads(re.sub(r"^\s*//.*$", "", (ROOT / "asv.conf.json").read_text(), flags=re.MULTILINE))
+
+# asv_runner's own discovery, as asv calls it in a fresh process; then the state in which it would fork.
+DISCOVERED = """
+import json, os, sys
+from asv_runner.discovery import disc_benchmarks
+found = {benchmark.name: benchmark.type for benchmark in disc_benchmarks(os.path.abspath("benchmarks"))}
+import jax._src.xla_bridge
+import threading
+print(json.dumps({
+    "found": found,
+    "imported": sorted({"torch", "jax"} & set(sys.modules)),
+    "jax_started": jax._src.xla_bridge.backends_are_initialized(),
+    "threads": threading.active_count(),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def discovered() -> dict:
+    environment = os.environ | {"ASV": "true", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(  # noqa: S603  # our own code
+        [sys.executable, "-c", DISCOVERED], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_asv_discovers_these_benchmarks_and_no_others(discovered):
+    assert discovered["found"] == {
+        "bench_estimators.Sample.time_sample": "time",
+        "bench_estimators.Total.time_total": "time",
+        "bench_quality.Quality.track_bias": "track",
+        "bench_quality.Quality.track_error": "track",
+        "bench_quality.Quality.track_variance": "track",
+        "bench_subsets.Functions.time_call": "time",
+    }
+
+
+def test_asv_forks_from_a_process_that_has_imported_the_frameworks_and_not_started_jax(discovered):
+    assert discovered["imported"] == ["jax", "torch"]
+    assert not discovered["jax_started"]
+    assert discovered["threads"] == 1
+
+
+def test_outside_asv_the_bench_files_import_no_framework():
+    statement = "import sys, benchmarks.bench_estimators, benchmarks.bench_quality, benchmarks.bench_subsets\n"
+    environment = {name: value for name, value in os.environ.items() if name != "ASV"}
+    done = subprocess.run(  # noqa: S603  # our own code
+        [sys.executable, "-c", statement + "print({'torch', 'jax'} & set(sys.modules))"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "set()\n"
+
+
+def test_asv_installs_what_the_constraints_say_and_all_that_the_harness_needs():
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    required = CONFIGURATION["matrix"]["req"]
+    assert required == {name: [pins[name]] for name in required}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    runtime = project["dependencies"] + extras["torch"] + extras["jax"] + extras["bench"]
+    assert set(required) == {re.match(r"[\w-]+", name)[0] for name in runtime} | {"jaxlib"}
+
+
+def test_asv_measures_this_folder_and_installs_no_dependency_with_a_commit():
+    assert CONFIGURATION["benchmark_dir"] == "benchmarks"
+    assert all("--no-deps" in command for command in CONFIGURATION["install_command"])
+    ignored = (ROOT / ".gitignore").read_text().split()
+    for folder in ("env_dir", "results_dir", "html_dir"):
+        assert CONFIGURATION[folder].split("/")[0] + "/" in ignored
+
+
+def test_every_case_has_a_name_of_its_own():
+    everything = cases.ESTIMATORS + cases.FUNCTIONS
+    assert len(cases.BY_ID) == len(everything) == len(set(everything))
+
+
+def test_an_estimator_that_the_commit_lacks_is_skipped(monkeypatch):
+    lacking = cases.Case("not_yet", "torch", 4, 2, 1)
+    with pytest.raises(NotImplementedError, match="not_yet"):
+        callables.estimator_step(lacking, "total")
+    monkeypatch.setattr(followed, "QUALITY", ("ste", "not_yet"))
+    monkeypatch.setattr(followed, "BACKENDS", ("torch",))
+    assert list(followed.measure_all()) == ["ste-torch"]
+
+
+def test_a_function_that_the_commit_lacks_is_skipped():
+    with pytest.raises(NotImplementedError, match="not_yet"):
+        callables.function_step(cases.Case("not_yet", "torch", 4, 2, 1))
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [
+        lambda: {}.missing,
+        lambda: estimators.get("simple").missing,
+        lambda: __import__("not_installed"),
+        lambda: ModuleType("elsewhere").missing,
+    ],
+)
+def test_a_defect_is_no_skip(defect):
+    with pytest.raises((AttributeError, ModuleNotFoundError)), callables.lacking_is_a_skip("case"):
+        defect()
+
+
+@pytest.mark.parametrize("statement", ["import estimators.not_yet", "from estimators.layer import not_yet"])
+def test_what_a_module_of_the_estimators_lacks_is_a_skip(statement):
+    with pytest.raises(NotImplementedError, match="not_yet"), callables.lacking_is_a_skip("case"):
+        exec(statement, {})  # noqa: S102
+
+
+def test_a_failed_measurement_fails_its_look_ups_alone(monkeypatch):
+    def measured(selector: str, backend: str) -> dict[str, float]:
+        if selector == "ste":
+            raise ValueError("NaN estimates")
+        return {"bias": 0.25}
+
+    monkeypatch.setattr(followed, "_measure", measured)
+    quality = followed.measure_all()
+    assert tuple(quality) == followed.LABELS
+    assert followed.look_up(quality, "simple-jax", "bias") == 0.25
+    with pytest.raises(RuntimeError, match="ste-jax: ValueError: NaN estimates"):
+        followed.look_up(quality, "ste-jax", "bias")
+
+
+def test_followed_quality_is_that_of_figure_1():
+    quality = followed._measure("simple", "torch")
+    assert set(quality) == set(followed.METRICS)
+    assert quality["bias"] == pytest.approx(0.0380468, rel=1e-5)
