@@ -19,6 +19,7 @@ class Sample:
 
     def setup(self, case: str) -> None:
         """Builds the step and calls it once, or skips the case."""
+        callables.hold_one_core()
         self.step = callables.estimator_step(cases.BY_ID[case], "sample")
 
     def time_sample(self, _: str) -> None:
@@ -36,8 +37,26 @@ class Total:
 
     def setup(self, case: str) -> None:
         """Builds the step and calls it once, or skips the case."""
+        callables.hold_one_core()
         self.step = callables.estimator_step(cases.BY_ID[case], "total")
 
     def time_total(self, _: str) -> None:
         """Steps once."""
         self.step()
+
+
+class Memory:
+    """The most that one step forward and backward holds, by the framework's own accounting."""
+
+    params = tuple(case.id for case in cases.ESTIMATORS)
+    param_names = ("case",)
+    version = "1"
+    unit = "bytes"
+
+    def setup(self, case: str) -> None:
+        """Skips what the commit does not have."""
+        self.bytes = callables.peak_bytes(cases.BY_ID[case])
+
+    def track_peak_bytes(self, _: str) -> int:
+        """Returns bytes beside the step's inputs."""
+        return self.bytes

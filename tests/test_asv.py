@@ -47,6 +47,7 @@ def discovered() -> dict:
 
 def test_asv_discovers_these_benchmarks_and_no_others(discovered):
     assert discovered["found"] == {
+        "bench_estimators.Memory.track_peak_bytes": "track",
         "bench_estimators.Sample.time_sample": "time",
         "bench_estimators.Total.time_total": "time",
         "bench_quality.Quality.track_bias": "track",
@@ -106,6 +107,11 @@ def test_an_estimator_that_the_commit_lacks_is_skipped(monkeypatch):
     monkeypatch.setattr(followed, "QUALITY", ("ste", "not_yet"))
     monkeypatch.setattr(followed, "BACKENDS", ("torch",))
     assert list(followed.measure_all()) == ["ste-torch"]
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_step_holds_at_least_its_sample_and_its_gradient(backend):
+    assert callables.peak_bytes(cases.Case("ste", backend, 100, 5, 64)) >= 2 * 64 * 100 * 4
 
 
 def test_a_function_that_the_commit_lacks_is_skipped():

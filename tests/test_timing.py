@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import cases
-from benchmarks.harness import backends, callables
+from benchmarks.harness import callables, machine
 
 
 def run(benchmark: BenchmarkFixture, case: cases.Case, build: Callable[[], Callable[[], object]]) -> None:
     """Times a call; what it is of is kept beside its seconds, in plain numbers and words."""
-    try:
-        call = build()
-    except NotImplementedError as lacking:
-        pytest.skip(str(lacking))
-    benchmark.group = f"n={case.n} k={case.k} batch={case.batch}"
-    benchmark.extra_info.update(asdict(case) | {"threads": backends.threads()})
-    benchmark(call)
+    # Timed, it has one core and the machine to itself; untimed, it need not wait for others.
+    alone = machine.alone("pytest-benchmark", print) if benchmark.enabled else nullcontext()
+    with alone, machine.pinned(1, case.backend) if benchmark.enabled else nullcontext():
+        try:
+            call = build()
+        except NotImplementedError as lacking:
+            pytest.skip(str(lacking))
+        benchmark.group = f"n={case.n} k={case.k} batch={case.batch}"
+        benchmark.extra_info.update(asdict(case) | {"threads": 1})
+        benchmark(call)
 
 
 @pytest.mark.parametrize("case", cases.ESTIMATORS, ids=lambda case: case.id)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cases import Case
+from . import machine, memory
 
 if TYPE_CHECKING:
     from .steps import Steps
@@ -52,6 +53,19 @@ def _steps(case: Case) -> Steps:
     ops = backends.load(case.backend, "cpu", case.dtype)
     mode = MODES[case.backend][0]
     return steps(estimators.get(name), params, ops, n=case.n, k=case.k, batch=case.batch, mode=mode)
+
+
+def peak_bytes(case: Case) -> int:
+    """Returns the most bytes that a step forward and backward holds; see `memory`.
+
+    Raises:
+      NotImplementedError: the estimators under test lack it.
+    """
+    with lacking_is_a_skip(case.subject):
+        built = _steps(case)
+        if built.build is not None:
+            return memory.program_bytes(built.build("total").executable)
+        return memory.peak_bytes(estimator_step(case, "total"), "cpu")
 
 
 def require(name: str) -> None:
@@ -102,6 +116,17 @@ def lacking_is_a_skip(subject: str) -> Iterator[None]:
         if not isinstance(name, str) or name.split(".")[0] != "estimators":
             raise
         raise NotImplementedError(f"{subject}: {error}") from error
+
+
+@cache
+def hold_one_core() -> None:
+    """Holds this process to one core for good, where the system can; before a framework starts its threads.
+
+    OMP_NUM_THREADS=1 does so for torch; jax has no such setting (`machine.pinned`). Called in the process that asv
+    forks for a case, not before: its parent looks for its end every millisecond, and had better do that elsewhere.
+    """
+    if machine.pins():
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def preload() -> None:
