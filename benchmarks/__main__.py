@@ -56,6 +56,8 @@ def _integers(option: str) -> Callable[..., tuple[int, ...] | None]:
 @click.option("--objective", metavar="NAME[extension=...]")
 @click.option("--backend", "backend_names", metavar="torch:cpu,jax:cpu", help="[default: all installed]")
 @click.option("--dtype", type=click.Choice(("float32", "float64")))
+@click.option("--batch", metavar="64,1", callback=_integers("--batch"), help="Rows of theta in one step (scaling).")
+@click.option("--mode", metavar="eager,compiled", help="Op by op, or compiled (scaling).  [default: as users run it]")
 @click.option("--dry-run", is_flag=True, help="Show what would be computed, and stop.")
 @click.option("--force", is_flag=True, help="Compute what is stored, too.")
 @_STORE

@@ -18,15 +18,16 @@ from rich.progress import TimeElapsedColumn as _TimeElapsedColumn  # asv takes p
 import estimators
 
 from . import experiments as catalogue
+from .clock_grid import ClockExperiment, ClockPlan, clock_plan
 from .grid import Experiment, Plan, parse_integers, plan, split_selectors
-from .harness import backends, engine, provenance
-from .harness.cell import Cell
+from .harness import backends, engine, provenance, timing
+from .harness.cell import AnyCell, Cell
 from .harness.store import Store
 
 _QUIET_SECONDS = 20  # without a terminal, a line this often
 
 
-def plans(names: Sequence[str], choices: Mapping[str, Any]) -> list[Plan]:
+def plans(names: Sequence[str], choices: Mapping[str, Any]) -> list[Plan | ClockPlan]:
     """Returns the plan of each named experiment or TOML file; of figure1 and figure3, preset quick, if none is named.
 
     Raises:
@@ -44,19 +45,31 @@ def plans(names: Sequence[str], choices: Mapping[str, Any]) -> list[Plan]:
     return found
 
 
-def _plan(experiment: Experiment, options: Mapping[str, Any], preset: str) -> Plan:
+def _plan(experiment: Experiment | ClockExperiment, options: Mapping[str, Any], preset: str) -> Plan | ClockPlan:
     options = dict(options)
     names = options.pop("backend_names", None)
     names = backends.installed() if names is None else split_selectors([names])
     if not names:
         raise ValueError("no backend is installed: pip install 'subsetgrad[torch]' or 'subsetgrad[jax]'")
     preset = options.pop("preset", None) or preset
-    replicates = options.pop("replicates", None) or experiment.replicates[preset]
     texts = options.get("estimators") or ()
     options["estimators"] = split_selectors(texts) or None
     if texts and not options["estimators"]:
         raise ValueError(f"-e {' '.join(texts)!r} names no estimator")
+    if isinstance(experiment, ClockExperiment):
+        _refuse(experiment.name, options, ("seeds", "replicates", "objective"), "it measures time")
+        return clock_plan(experiment, preset, names, **options)
+    _refuse(experiment.name, options, ("batch", "mode"), "it measures quality; scaling measures time")
+    replicates = options.pop("replicates", None) or experiment.replicates[preset]
     return plan(experiment.adapt(**options), names, replicates)
+
+
+def _refuse(experiment: str, options: dict[str, Any], foreign: Sequence[str], why: str) -> None:
+    """Takes out the options that the experiment does not have; raises ValueError if one of them was chosen."""
+    for name in foreign:
+        value = options.pop(name, None)
+        if value is not None:
+            raise ValueError(f"{name}={value!r}: {experiment} has no {name}: {why}")
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -73,6 +86,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     objective: str | None = None
     backend: str | None = None
     dtype: Literal["float32", "float64"] | None = None
+    batch: list[int] | int | str | None = None
+    mode: str | None = None
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
@@ -86,7 +101,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path}: {error}") from error
     options = msgspec.structs.asdict(settings)
-    for axis in ("n", "k", "seeds"):
+    for axis in ("n", "k", "seeds", "batch"):
         value = options[axis]
         if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -95,14 +110,14 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     return options.pop("experiment"), options
 
 
-def run(wanted: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, command: str) -> int:
+def run(wanted: Sequence[Plan | ClockPlan], path: Path, *, dry_run: bool, force: bool, command: str) -> int:
     """Computes what is not stored yet.
 
     Returns:
       The exit status: 0; 1 if a cell failed; 130 if interrupted.
     """
     console = Console(stderr=True)
-    cells = list(dict.fromkeys(cell for one in wanted for cell in one.cells))
+    cells: list[AnyCell] = list(dict.fromkeys(cell for one in wanted for cell in one.cells))
     if not cells:
         reasons = "; ".join(reason for one in wanted for reason in one.skipped)
         raise ValueError(f"nothing to compute: {reasons or 'no estimator, size or seed is left'}")
@@ -122,13 +137,13 @@ def run(wanted: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, comma
         if not missing:
             return 0
         try:
-            return 1 if _compute(missing, store, console, code, command) else 0
+            return 1 if _compute(missing, wanted, store, console, code, command) else 0
         except KeyboardInterrupt:
             console.print("Interrupted. What was computed is stored; the same command goes on from there.")
             return 130
 
 
-def _announce(cells: Sequence[Cell], missing: Sequence[Cell], path: Path, console: Console, *, show: bool) -> int:
+def _announce(cells: Sequence[AnyCell], missing: Sequence[AnyCell], path: Path, console: Console, *, show: bool) -> int:
     """Says how much there is to do, and shows each cell if asked; returns 0."""
     console.print(f"{len(cells)} cells, {len(cells) - len(missing)} stored in {path}, {len(missing)} to compute")
     if show:
@@ -137,7 +152,14 @@ def _announce(cells: Sequence[Cell], missing: Sequence[Cell], path: Path, consol
     return 0
 
 
-def _compute(missing: list[Cell], store: Store, console: Console, code: Mapping[str, str], command: str) -> int:
+def _compute(
+    missing: list[AnyCell],
+    wanted: Sequence[Plan | ClockPlan],
+    store: Store,
+    console: Console,
+    code: Mapping[str, str],
+    command: str,
+) -> int:
     """Runs the missing cells under a progress bar; returns how many failed."""
     run_id = uuid.uuid4().hex[:12]
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -162,16 +184,32 @@ def _compute(missing: list[Cell], store: Store, console: Console, code: Mapping[
             forecast.note(outcome)
             left = _left(forecast.seconds_left())
             progress.update(task, advance=1, left=left, description=str(outcome.cell.estimator))
-            if outcome.reason:
-                console.print(
-                    f"failed: {outcome.cell}\n  {outcome.reason}", highlight=False, markup=False, soft_wrap=True
-                )
+            if outcome.status != "ok":
+                text = f"{outcome.status}: {outcome.cell}\n  {outcome.reason}"
+                console.print(text, highlight=False, markup=False, soft_wrap=True)
             now = time.perf_counter()
             if not console.is_terminal and now - spoken > _QUIET_SECONDS:
                 spoken = now
                 console.print(f"{progress.tasks[task].completed:.0f} of {len(missing)} cells, {left}", highlight=False)
 
-        failures = engine.run(missing, store, laws=laws, run=run_id, fingerprints=code, report=report)
+        same: dict[str, Any] = {"laws": laws, "run": run_id, "fingerprints": code, "report": report}
+        failures = engine.run([cell for cell in missing if isinstance(cell, Cell)], store, **same)
+        untimed = set(missing)
+        # Times last: jax starts its threads once, for all cores or, pinned, for those that are timed.
+        for one in wanted:
+            if not isinstance(one, ClockPlan):
+                continue
+            todo = [cell for cell in one.cells if cell in untimed]
+            untimed.difference_update(todo)
+            failures += timing.run(
+                todo,
+                store,
+                one.effort,
+                **same,
+                command=command,
+                notice=lambda text: console.print(text, highlight=False, markup=False),
+                doing=lambda text: progress.update(task, description=text),
+            )
     seconds = time.perf_counter() - begun
     # Threads are known only once a framework is loaded.
     document |= {"seconds": round(seconds, 2), "threads": backends.threads()}

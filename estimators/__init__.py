@@ -17,7 +17,7 @@ from .perturbed import PERTURBED_OPT
 from .relaxed import GS, L2X, SOFTSUB
 from .score_function import RLOO, SFE
 from .simple import MARGINAL_PASS, SIMPLE, SIMPLE_B, SIMPLE_F
-from .straight_through import STE, STGS
+from .straight_through import STE, STE_GUMBEL, STGS
 
 __all__ = ["ESTIMATORS", "SUBSET", "Estimator", "Subset", "get"]
 
@@ -31,6 +31,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
     RLOO,
     REBAR_PL,
     STE,
+    STE_GUMBEL,
     STGS,
     IMLE_SOG,
     IMLE_GUMBEL,

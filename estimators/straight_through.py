@@ -28,6 +28,17 @@ STE = Estimator(
     source="Bengio, Léonard and Courville 2013: ĝ = ∇f(z), z ~ cp(θ)",
 )
 
+STE_GUMBEL = Estimator(
+    name="ste_gumbel",
+    law="plackett_luce",
+    target="conditional_poisson",
+    estimate=pathwise(perturbed_top_k, _identity),
+    draws={"noise": GUMBEL},
+    needs=frozenset({"gradient"}),
+    unbiased_for="nothing",
+    source="Bengio, Léonard and Courville 2013 at a Gumbel-top-k sample (Kool et al. 2019): ĝ = ∇f(topk(θ + G))",
+)
+
 
 def _softmax_vjp(
     ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int, temperature: float

@@ -53,6 +53,14 @@ def test_ste_is_the_mean_gradient_at_the_samples(ops):
     np.testing.assert_allclose(gradient, expected, atol=1e-9)
 
 
+def test_ste_gumbel_is_the_mean_gradient_at_the_perturbed_top_k(ops):
+    z = oracles.top_k_mask(THETA + NOISE, 3)
+    points, gradient = estimate(ops, "ste_gumbel", {"noise": NOISE}, 3)
+    assert np.array_equal(points, z)
+    expected = [np.mean([slope(z[s, b]) for s in range(S)], axis=0) for b in range(2)]
+    np.testing.assert_allclose(gradient, expected, atol=1e-9)
+
+
 def test_ste_does_not_depend_on_the_logits(ops):
     z = oracles.top_k_mask(THETA + NOISE, 3)
     first = estimate(ops, "ste", {"z": z}, 3)[1]

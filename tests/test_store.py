@@ -43,8 +43,8 @@ def save(store, cell, measurements=MEASURED, *, fingerprint="code-1", run="run-1
 
 
 class TestRows:
-    def test_the_columns_are_the_contract_and_the_reason(self, store):
-        assert [*CONTRACT, "reason"] == COLUMNS
+    def test_the_columns_are_the_contract_the_reason_and_those_of_time(self, store):
+        assert [*CONTRACT, "reason", "batch", "mode", "threads", "environment"] == COLUMNS
         view = sqlite3.connect(store.path).execute("SELECT * FROM rows")
         assert [column[0] for column in view.description] == COLUMNS
 
@@ -53,7 +53,7 @@ class TestRows:
         store.enrol("figure1", [CELL])
         rows = store.rows()
         assert [(r["target"], r["metric"], r["value"], r["std_error"], bool(r["exact"])) for r in rows] == [
-            tuple(m) for m in MEASURED
+            tuple(m)[:5] for m in MEASURED
         ]
         for row in rows:
             assert list(row) == COLUMNS
@@ -107,6 +107,58 @@ class TestRows:
         store.enrol("figure1", cells)
         order = [(row["estimator"], row["n"], row["seed"], row["target"], row["metric"]) for row in store.rows()]
         assert order == sorted(order)
+
+
+EARLIER = """
+CREATE TABLE run (run TEXT PRIMARY KEY, started TEXT NOT NULL, provenance TEXT NOT NULL);
+CREATE TABLE cell (
+  key TEXT PRIMARY KEY, spec TEXT NOT NULL, law TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
+  fingerprint TEXT NOT NULL, run TEXT NOT NULL REFERENCES run, seconds REAL NOT NULL);
+CREATE TABLE measurement (
+  key TEXT NOT NULL REFERENCES cell ON DELETE CASCADE, target TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
+  std_error REAL, exact INTEGER NOT NULL, PRIMARY KEY (key, target, metric)) WITHOUT ROWID;
+CREATE TABLE membership (
+  experiment TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (experiment, key)) WITHOUT ROWID;
+CREATE VIEW rows AS SELECT membership.experiment AS experiment FROM membership;
+INSERT INTO run VALUES ('run-1', 'then', '{}');
+"""
+
+
+class TestEarlierStores:
+    """A store from before cells of time: neither readings nor their columns."""
+
+    @pytest.fixture
+    def earlier(self, tmp_path):
+        path = tmp_path / "earlier.sqlite"
+        connection = sqlite3.connect(path)
+        connection.executescript(EARLIER)
+        spec = json.dumps(CELL.spec(), sort_keys=True)
+        connection.execute("INSERT INTO cell VALUES (?, ?, 'map', 'ok', '', 'f', 'run-1', 1)", (CELL.key, spec))
+        connection.execute("INSERT INTO measurement VALUES (?, 'map', 'bias', 0.5, 0.1, 0)", (CELL.key,))
+        connection.execute("INSERT INTO membership VALUES ('figure1', ?)", (CELL.key,))
+        connection.commit()
+        connection.close()
+        return path
+
+    def test_its_rows_are_read_with_the_columns_of_today(self, earlier):
+        with Store(earlier) as store:
+            (row,) = store.rows()
+            assert store.done() == {CELL.key: "f"}
+        assert list(row) == COLUMNS
+        assert (row["value"], row["replicates"], row["batch"], row["mode"]) == (0.5, CELL.replicates, None, "")
+
+    def test_it_takes_new_results(self, earlier):
+        with Store(earlier) as store:
+            store.enrol("figure1", [CELL])
+            save(store, CELL)
+            assert len(store.rows()) == len(MEASURED)
+
+    def test_it_is_renewed_once(self, earlier):
+        Store(earlier).__exit__()
+        before = earlier.stat().st_mtime_ns
+        with Store(earlier) as store:
+            assert len(store.rows()) == 1
+        assert earlier.stat().st_mtime_ns == before
 
 
 class TestKeys:

@@ -1,14 +1,16 @@
 """The experiments: each module says what to run, and how to read it."""
 
+from ..clock_grid import ClockExperiment
 from ..grid import Experiment
 from .figure1 import FIGURE1
 from .figure3 import FIGURE3
+from .scaling import SCALING
 from .sweep import SWEEP
 
-EXPERIMENTS: tuple[Experiment, ...] = (FIGURE1, FIGURE3, SWEEP)
+EXPERIMENTS: tuple[Experiment | ClockExperiment, ...] = (FIGURE1, FIGURE3, SWEEP, SCALING)
 
 
-def get(name: str) -> Experiment:
+def get(name: str) -> Experiment | ClockExperiment:
     """Returns the experiment of that name.
 
     Raises:

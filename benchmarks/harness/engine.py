@@ -6,21 +6,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .cell import Cell
+from .cell import AnyCell, Cell
 from .measure import quality_of
 from .store import Store
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell that has just been stored: its seconds, and why it failed if it did."""
+    """A cell that has just been stored: its seconds, `ok`, `failed` or `skipped`, and the reason."""
 
-    cell: Cell
+    cell: AnyCell
     seconds: float
     reason: str
+    status: str = "ok"
 
 
-def todo(cells: Sequence[Cell], store: Store, fingerprints: Mapping[str, str], *, force: bool) -> list[Cell]:
+def todo(cells: Sequence[AnyCell], store: Store, fingerprints: Mapping[str, str], *, force: bool) -> list[AnyCell]:
     """Returns the cells without a good result by this code (per estimator name); all of them if `force`."""
     done = {} if force else store.done()
     return [cell for cell in cells if done.get(cell.key) != fingerprints[cell.estimator]]
@@ -68,21 +69,21 @@ def run(
             seconds=seconds,
             reason=reason,
         )
-        report(Outcome(cell, seconds, reason))
+        report(Outcome(cell, seconds, reason, "failed" if reason else "ok"))
     return failures
 
 
 class Forecast:
     """Predicts the time left from the mean time of like cells: cells differ a thousandfold in cost."""
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
+    def __init__(self, cells: Sequence[AnyCell]) -> None:
         self._left: dict[tuple[str, ...], int] = {}
         self._spent: dict[tuple[str, ...], tuple[int, float]] = {}
         for cell in cells:
             self._left[self._kind(cell)] = self._left.get(self._kind(cell), 0) + 1
 
     @staticmethod
-    def _kind(cell: Cell) -> tuple[str, ...]:
+    def _kind(cell: AnyCell) -> tuple[str, ...]:
         return (cell.estimator, str(cell.params), cell.backend, cell.device, str(cell.n), str(cell.k))
 
     def note(self, outcome: Outcome) -> None:

@@ -6,18 +6,21 @@ import ast
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import estimators
 
-from . import backends
+from . import backends, machine
 
 _LIBRARIES = ("numpy", "torch", "jax", "jaxlib", "array-api-compat", "subsetgrad")
+_TIMED_LIBRARIES = tuple(name for name in _LIBRARIES if name != "subsetgrad")  # its code has a fingerprint of its own
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,11 +33,27 @@ def collect(command: str) -> dict[str, Any]:
         "machine": {
             "cpu": _processor(),
             "cores": os.cpu_count(),
+            "gpus": _gpus(),
             "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         },
         "threads": backends.threads(),
+        "environment": environment(),
     }
+
+
+@cache
+def environment() -> str:
+    """Returns a short hash of what seconds depend on beside the code: processor, cores, GPUs, system, versions."""
+    parts = {
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "pinned": machine.pins(),
+        "gpus": _gpus(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version(), **_versions(_TIMED_LIBRARIES)},
+    }
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=4).hexdigest()
 
 
 def fingerprint(estimator: str) -> str:
@@ -78,9 +97,9 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _versions() -> dict[str, str]:
+def _versions(libraries: Iterable[str] = _LIBRARIES) -> dict[str, str]:
     found = {}
-    for library in _LIBRARIES:
+    for library in libraries:
         try:
             found[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
@@ -96,3 +115,10 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    """Returns the models of NVIDIA GPUs, from the driver: no framework is loaded for that."""
+    files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    return [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]

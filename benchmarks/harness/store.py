@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .cell import Cell
+from .cell import AnyCell
 
 COLUMNS = (
     "experiment estimator params law target objective extension logits n k seed samples replicates "
-    "backend device dtype metric value std_error exact status cell run reason"
+    "backend device dtype metric value std_error exact status cell run reason batch mode threads environment"
 ).split()
 
 # In one transaction: nobody finds a part of it.
@@ -28,31 +28,39 @@ CREATE TABLE IF NOT EXISTS cell (
   fingerprint TEXT NOT NULL, run TEXT NOT NULL REFERENCES run, seconds REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS measurement (
   key TEXT NOT NULL REFERENCES cell ON DELETE CASCADE, target TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
-  std_error REAL, exact INTEGER NOT NULL, PRIMARY KEY (key, target, metric)) WITHOUT ROWID;
+  std_error REAL, exact INTEGER NOT NULL, readings INTEGER, PRIMARY KEY (key, target, metric)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS membership (
   experiment TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (experiment, key)) WITHOUT ROWID;
-CREATE VIEW IF NOT EXISTS rows AS SELECT
-  membership.experiment AS experiment, spec ->> 'estimator' AS estimator, spec -> 'params' AS params, law,
-  coalesce(target, '') AS target, spec ->> 'objective' AS objective, spec ->> 'extension' AS extension,
-  spec ->> 'logits' AS logits, spec ->> 'n' AS n, spec ->> 'k' AS k, spec ->> 'seed' AS seed,
-  spec ->> 'samples' AS samples, spec ->> 'replicates' AS replicates, spec ->> 'backend' AS backend,
-  spec ->> 'device' AS device, spec ->> 'dtype' AS dtype, coalesce(metric, '') AS metric, value, std_error,
-  coalesce(exact, 0) AS exact, status, cell.key AS cell, cell.run AS run, reason
-FROM membership JOIN cell USING (key) LEFT JOIN measurement USING (key);
 COMMIT;
 """
+# Derived, so that a store of an earlier version gets it when it is opened.
+_VIEW = """CREATE VIEW rows AS SELECT
+  membership.experiment AS experiment, spec ->> 'estimator' AS estimator, spec -> 'params' AS params, law,
+  coalesce(target, '') AS target, coalesce(spec ->> 'objective', '') AS objective,
+  coalesce(spec ->> 'extension', '') AS extension, spec ->> 'logits' AS logits, spec ->> 'n' AS n, spec ->> 'k' AS k,
+  spec ->> 'seed' AS seed, spec ->> 'samples' AS samples,
+  coalesce(spec ->> 'replicates', measurement.readings, 0) AS replicates, spec ->> 'backend' AS backend,
+  spec ->> 'device' AS device, spec ->> 'dtype' AS dtype, coalesce(metric, '') AS metric, value, std_error,
+  coalesce(exact, 0) AS exact, status, cell.key AS cell, cell.run AS run, reason,
+  spec ->> 'batch' AS batch, coalesce(spec ->> 'mode', '') AS mode, spec ->> 'threads' AS threads,
+  coalesce(spec ->> 'environment', '') AS environment
+FROM membership JOIN cell USING (key) LEFT JOIN measurement USING (key)"""
 _OWN = {"run", "cell", "measurement", "membership"}
 _MAGIC = b"SQLite format 3\0"
 
 
 class Measurement(NamedTuple):
-    """One metric of one cell against one target; `value` None where the metric is undefined."""
+    """One metric of one cell against one target; `value` None where the metric is undefined.
+
+    A metric of time has no target, and has `readings` behind it, which its row shows as replicates.
+    """
 
     target: str
     metric: str
     value: float | None
     std_error: float | None
     exact: bool
+    readings: int | None = None
 
 
 class Store:
@@ -85,11 +93,25 @@ class Store:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
-            if not tables:  # opening to read takes no lock
+            if not tables:
                 self._connection.executescript(_TABLES)
+            self._renew()
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise self._refusal(str(error)) from error
+
+    def _renew(self) -> None:
+        """Brings a store of an earlier version up to date; one that is up to date is only read, and takes no lock."""
+        view = self._connection.execute("SELECT sql FROM sqlite_master WHERE name = 'rows'").fetchone()
+        if view == (_VIEW,):
+            return
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            columns = {row[1] for row in self._connection.execute("PRAGMA table_info(measurement)")}
+            if "readings" not in columns:
+                self._connection.execute("ALTER TABLE measurement ADD COLUMN readings INTEGER")
+            self._connection.execute("DROP VIEW IF EXISTS rows")
+            self._connection.execute(_VIEW)
 
     def _refusal(self, reason: str) -> ValueError:
         return ValueError(f"{self.path} is not a results store ({reason}); name another file with --store")
@@ -111,12 +133,15 @@ class Store:
             self._connection.execute("UPDATE run SET provenance = ? WHERE run = ?", (json.dumps(provenance), run))
 
     def done(self) -> dict[str, str]:
-        """Returns the keys of all cells stored with status ok, each with the code fingerprint it was computed by."""
-        return dict(self._connection.execute("SELECT key, fingerprint FROM cell WHERE status = 'ok'"))
+        """Returns the keys of all cells that did not fail, each with the code fingerprint it was computed by.
+
+        What was skipped would be skipped again.
+        """
+        return dict(self._connection.execute("SELECT key, fingerprint FROM cell WHERE status != 'failed'"))
 
     def save(
         self,
-        cell: Cell,
+        cell: AnyCell,
         measurements: Iterable[Measurement],
         *,
         law: str,
@@ -124,9 +149,17 @@ class Store:
         run: str,
         seconds: float,
         reason: str = "",
+        status: str = "",
     ) -> None:
-        """Stores a cell's result, or with a `reason` its failure, in one transaction; replaces an earlier result."""
-        status = "failed" if reason else "ok"
+        """Stores a cell's result in one transaction; replaces an earlier result.
+
+        Args:
+          cell, measurements: what was measured.
+          law, fingerprint, run, seconds: of the estimator, of its code, of this run, in all.
+          reason: why it failed, or what else there is to say.
+          status: `ok`, `failed` or `skipped`; as left out, `failed` if there is a reason.
+        """
+        status = status or ("failed" if reason else "ok")
         spec = json.dumps(cell.spec(), sort_keys=True)
         with self._connection:
             self._connection.execute("DELETE FROM cell WHERE key = ?", (cell.key,))
@@ -135,10 +168,10 @@ class Store:
                 (cell.key, spec, law, status, reason, fingerprint, run, seconds),
             )
             self._connection.executemany(
-                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?)", ((cell.key, *m) for m in measurements)
+                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?)", ((cell.key, *m) for m in measurements)
             )
 
-    def enrol(self, experiment: str, cells: Iterable[Cell]) -> None:
+    def enrol(self, experiment: str, cells: Iterable[AnyCell]) -> None:
         """Makes `cells` the members of `experiment`; what other calls enrolled stays."""
         with self._connection:
             self._connection.executemany(
@@ -166,7 +199,7 @@ class Store:
         cursor = self._connection.execute(
             f"SELECT {', '.join(COLUMNS)} FROM rows {where} "  # noqa: S608  # as above
             "ORDER BY experiment, estimator, params, objective, extension, n, k, seed, backend, device, dtype, "
-            "samples, replicates, target, metric",
+            "samples, batch, mode, threads, environment, replicates, target, metric",
             () if experiment is None else (experiment,),
         )
         return [dict(zip(COLUMNS, row, strict=True)) for row in cursor]

@@ -1,0 +1,164 @@
+"""The sweeps of time as data: what is timed at which sizes, and how a user's choices change it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from estimators import Estimator, get
+
+from .grid import parse_selector, split_selectors
+from .harness import backends, provenance
+from .harness.cell import TimingCell
+from .harness.steps import MODES
+from .harness.timing import Effort
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one preset times.
+
+    Attributes:
+      estimators: `name` or `name[param=value,...]`.
+      sizes: pairs of n and k.
+      batch: rows of theta.
+      dtypes: `float32`, `float64`.
+      effort: how well.
+      other_modes_up_to: at up to this n, every mode of a backend is timed, above it only that of its users.
+    """
+
+    estimators: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    effort: Effort
+    batch: tuple[int, ...] = (64,)
+    dtypes: tuple[str, ...] = ("float32",)
+    other_modes_up_to: int = 0
+
+
+@dataclass(frozen=True)
+class ClockExperiment:
+    """What to time.
+
+    Attributes:
+      name: id, as on the command line.
+      summary: one sentence, for `list`.
+      presets: name -> sweep.
+      largest_n: estimator -> the largest n at which it is timed, and why.
+    """
+
+    name: str
+    summary: str
+    presets: Mapping[str, Sweep]
+    largest_n: Mapping[str, tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class ClockPlan:
+    """The cells of an experiment, what was left out with the reason, and how well to measure."""
+
+    experiment: str
+    cells: tuple[TimingCell, ...]
+    skipped: tuple[str, ...]
+    effort: Effort
+
+
+def clock_plan(
+    experiment: ClockExperiment,
+    preset: str,
+    backend_names: Sequence[str],
+    *,
+    estimators: Sequence[str] | None = None,
+    n: Sequence[int] | None = None,
+    k: Sequence[int] | None = None,
+    samples: int | None = None,
+    batch: Sequence[int] | None = None,
+    dtype: str | None = None,
+    mode: str | None = None,
+) -> ClockPlan:
+    """Returns the cells, small sizes first, with a user's choices in the place of the preset's.
+
+    Args:
+      experiment, preset: what to time.
+      backend_names: where.
+      estimators, batch, dtype: in the place of the preset's.
+      n, k: one of them keeps the preset's values of the other, in so far as k <= n/2.
+      samples: S, 1 if left out.
+      mode: `eager`, `compiled` or both, with a comma; at any n.
+
+    Raises:
+      ValueError: an unknown estimator, parameter, backend or mode, or a size out of range.
+    """
+    sweep = experiment.presets[preset]
+    for option, values in (("-n", n), ("--batch", batch)):
+        if values and min(values) < 1:
+            raise ValueError(f"{option} {min(values)} is too small; it is at least 1")
+    known = MODES["torch"]
+    modes = split_selectors([mode or ""])
+    for name in modes:
+        if name not in known:
+            raise ValueError(f"--mode {name!r} is not known; choose from {', '.join(known)}")
+    chosen = []
+    for text in estimators or sweep.estimators:
+        name, given = parse_selector(text)
+        record = get(name)
+        chosen.append((record, name, tuple(sorted(record.resolve_params(given).items()))))
+    environment = provenance.environment()
+    cells: list[TimingCell] = []
+    skipped: list[str] = []
+    axes = itertools.product(
+        sorted(_sizes(sweep, n, k)),
+        batch or sweep.batch,
+        [backends.parse(name) for name in backend_names],
+        (dtype,) if dtype else sweep.dtypes,
+        known,
+        chosen,
+    )
+    for (items, choices), rows, (backend, device), kind, how, (record, name, params) in axes:
+        if how not in (modes or MODES[backend][: 2 if items <= sweep.other_modes_up_to else 1]):
+            continue
+        reason = _reason(experiment, record, name, items, choices, backend)
+        if reason:
+            skipped.append(f"{name}: {reason}")
+            continue
+        cells.append(
+            TimingCell(
+                name,
+                params,
+                "normal",
+                items,
+                choices,
+                0,
+                record.samples(samples or 1),
+                rows,
+                how,
+                1,
+                backend,
+                device,
+                kind,
+                environment,
+            )
+        )
+    return ClockPlan(experiment.name, tuple(dict.fromkeys(cells)), tuple(dict.fromkeys(skipped)), sweep.effort)
+
+
+def _sizes(sweep: Sweep, n: Sequence[int] | None, k: Sequence[int] | None) -> set[tuple[int, int]]:
+    """Returns the preset's pairs, or the product of the chosen axes; a k that was not asked for is at most n/2."""
+    if n is None and k is None:
+        return set(sweep.sizes)
+    pairs = itertools.product(n or [size for size, _ in sweep.sizes], k or [choice for _, choice in sweep.sizes])
+    return {(items, choices) for items, choices in pairs if (k and n) or 2 * choices <= items}
+
+
+def _reason(experiment: ClockExperiment, record: Estimator, name: str, n: int, k: int, backend: str) -> str:
+    """Returns why a cell is left out, or nothing."""
+    if backend not in record.backends:
+        return f"runs on {', '.join(record.backends)}, not on {backend}"
+    if not 1 <= k <= n / 2:
+        return f"n={n} k={k}: {experiment.name} goes from k=1 to k=n/2; n − k items cost about what k do"
+    try:
+        record.check_size(n, k)
+    except ValueError as error:
+        return str(error)
+    largest, why = experiment.largest_n.get(name, (n, ""))
+    return f"n={n}: timed up to n={largest}, {why}" if n > largest else ""

@@ -1,0 +1,44 @@
+"""What an estimator costs: seconds and peak memory of a training step, over n and k, on every backend.
+
+Read it as growth first (the slope over n at k = n/16, and over k at one n), then as the ratio to others at your size.
+Each time is the median of readings with its interval, on one core and one machine; rows of another machine stand beside
+it under another `environment`. On the CPU `total_seconds` is what a training step pays. float32, 64 rows.
+"""
+
+import estimators
+
+from ..clock_grid import ClockExperiment, Sweep
+from ..harness.timing import Effort
+
+# The paper's algorithms as printed, timed beside `simple`; they are no estimators of their own.
+PAPER_FORMS = ("estimators.paper_forms:SIMPLE_SEQUENTIAL", "estimators.paper_forms:SIMPLE_DIVIDED")
+
+_EVERY = tuple(estimator.name for estimator in estimators.ESTIMATORS)
+_FEW = ("simple", "sfe", "ste_gumbel", "imle_gumbel", "softsub")
+
+
+def _grid(*sizes: int) -> tuple[tuple[int, int], ...]:
+    """Returns for each n: k = 1, 5, 10, 50, n/16 and n/2, as far as n/2."""
+    return tuple((n, k) for n in sizes for k in sorted({1, 5, 10, 50, n // 16, n // 2}) if 1 <= k <= n // 2)
+
+
+SCALING = ClockExperiment(
+    name="scaling",
+    summary="seconds and peak memory of a training step over n, k, backend and dtype: -n, -k, -e, --batch, --dtype",
+    presets={
+        # Five estimators, under two minutes on two cores: three sizes of practice, and k = n/16 three times.
+        "quick": Sweep(_FEW, ((10, 5), (64, 4), (128, 10), (256, 16), (1024, 50), (1024, 64)), Effort(0.2, 0.05)),
+        "paper": Sweep((*_EVERY, *PAPER_FORMS), _grid(10, 32, 100, 320, 1000, 3200, 10_000), Effort(3.0, 0.02)),
+        "full": Sweep(
+            (*_EVERY, *PAPER_FORMS),
+            _grid(10, 32, 100, 320, 1000, 3200, 10_000, 32_000, 100_000),
+            Effort(10.0, 0.02),
+            dtypes=("float32", "float64"),
+            other_modes_up_to=100,
+        ),
+    },
+    largest_n={
+        "exact_enum": (16, "for it sums over all subsets"),
+        **dict.fromkeys(PAPER_FORMS, (1024, "for these forms take n steps one after another, or hold k² numbers")),
+    },
+)
