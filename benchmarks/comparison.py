@@ -12,14 +12,19 @@ from rich.table import Table
 from .harness.store import Store
 
 _SIGMAS = 4.0  # with some thousand comparisons, fewer than one in ten runs shows a difference by chance
+_COSTLIER = 1.2  # a ratio of times: clock speed and neighbours alone change a machine by some percent from run to run
 _RELATIVE = 1e-6  # exact values: beyond this a finite sum differs for another reason than rounding
 
 
 def compare(first: Path, second: Path) -> int:
     """Prints the metrics that differ beyond their standard errors, and cells that failed in one alone.
 
+    Times and memory are compared as ratios, in rows of the same machine and library versions. A time differs if the
+    ratio of medians is beyond `_COSTLIER` and beyond 1 by more than the intervals explain; what is read but once (first
+    calls, compiling) is not judged.
+
     Returns:
-      1 if there are any, else 0.
+      1 if anything differs but by being cheaper, else 0.
     """
     a, b = _rows(first), _rows(second)
     shared = sorted(a.keys() & b.keys(), key=str)
@@ -27,19 +32,23 @@ def compare(first: Path, second: Path) -> int:
     table = Table(box=None, pad_edge=False)
     for heading in ("cell", "target", "metric", str(first), str(second), "difference"):
         table.add_column(heading, overflow="fold")
-    differing = 0
+    differing = cheaper = 0
     for key in shared:
-        difference = _difference(a[key], b[key])
+        row = a[key]
+        is_cost = row["batch"] is not None and bool(row["metric"])
+        difference = (_cost_difference if is_cost else _difference)(row, b[key])
         if difference:
-            differing += 1
-            row = a[key]
+            gain = is_cost and b[key]["value"] < row["value"]
+            differing += not gain
+            cheaper += gain
             cell = f"{row['estimator']} n={row['n']} k={row['k']} seed={row['seed']} {row['backend']} {row['cell']}"
-            table.add_row(cell, row["target"], row["metric"], _show(a[key]), _show(b[key]), difference)
-    if differing:
+            table.add_row(cell, row["target"], row["metric"], _show(row), _show(b[key]), difference)
+    if table.rows:
         console.print(table, markup=False)
     counts = [sum(bool(metric) for *_, metric in keys) for keys in (shared, a.keys() - b.keys(), b.keys() - a.keys())]
     only = f"{counts[1]} rows only in {first}; {counts[2]} rows only in {second}"
-    console.print(f"{counts[0]} shared rows, {differing} differ; {only}", markup=False, highlight=False)
+    found = f"{counts[0]} shared rows, {differing} differ" + f", {cheaper} are cheaper" * bool(cheaper)
+    console.print(f"{found}; {only}", markup=False, highlight=False)
     return int(differing > 0)
 
 
@@ -66,6 +75,21 @@ def _difference(a: dict[str, Any], b: dict[str, Any]) -> str:
     if abs(gap) <= tolerance:
         return ""
     return f"{gap:+.3g}" + (f" ({gap / error:+.1f} standard errors)" if error else "")
+
+
+def _cost_difference(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """Returns how the ratio of two costs differs from 1, or nothing."""
+    if min(a["value"], b["value"]) <= 0:  # a backward pass lost in the noise of two readings
+        return ""
+    ratio, error = b["value"] / a["value"], 0.0
+    if a["metric"] != "peak_bytes":
+        if a["std_error"] is None or b["std_error"] is None:
+            return ""
+        error = math.hypot(a["std_error"] / a["value"], b["std_error"] / b["value"])
+    if abs(math.log(ratio)) <= max(math.log(_COSTLIER), _SIGMAS * error):
+        return ""
+    interval = f" [{ratio * math.exp(-_SIGMAS * error):.3g}, {ratio * math.exp(_SIGMAS * error):.3g}]" if error else ""
+    return f"x {ratio:.3g}{interval}"
 
 
 def _show(row: dict[str, Any]) -> str:
