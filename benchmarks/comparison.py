@@ -35,7 +35,7 @@ def compare(first: Path, second: Path) -> int:
     differing = cheaper = 0
     for key in shared:
         row = a[key]
-        is_cost = row["batch"] is not None and bool(row["metric"])
+        is_cost = row["batch"] is not None and bool(key[2])  # without a metric, the row is of the cell's status
         difference = (_cost_difference if is_cost else _difference)(row, b[key])
         if difference:
             gain = is_cost and b[key]["value"] < row["value"]
