@@ -36,6 +36,9 @@ class Ops:
       custom_vjp: `(forward, backward) -> function(theta, *constants)`, with `forward(theta, *constants) -> out` and
         `backward(theta, *constants, out, out_bar) -> theta_bar`; no gradient reaches the constants. Reverse mode only.
       scan: `(body, carry, xs, reverse=False) -> (carry, ys)` as `jax.lax.scan`; xs and ys are tuples of arrays.
+      while_loop: `(going, body, carry, limit) -> carry`, body applied until no entry of `going(carry)` is true, at most
+        `limit` times; not differentiated. Under torch's vmap, where values cannot be looked at, `limit` times.
+      constant: `(build, *args) -> array` of the numpy array `build(*args)`, kept where a framework allows it.
       top_k_mask: `(scores [..., n], k) -> [..., n]`, 1 at the k largest and 0 elsewhere; ties go to either, never both.
       draw: `(key) -> (primitive, shape, parameter=None) -> array`, device random numbers: `uniform` on [0, 1),
         `exponential`, `normal`, `gamma` (parameter: its shape). The key is a `torch.Generator` or None, or a jax key.
@@ -54,6 +57,8 @@ class Ops:
     value_and_grad: Callable[..., Callable[..., tuple[Any, Array]]]
     custom_vjp: Callable[..., Callable[..., Array]]
     scan: Callable[..., tuple[Any, Any]]
+    while_loop: Callable[..., Any]
+    constant: Callable[..., Array]
     top_k_mask: Callable[[Array, int], Array]
     draw: Callable[[Any], Callable[..., Array]]
     compile: Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -35,6 +36,25 @@ def scan(
     """Runs `body` over the leading axis of `xs`; see `Ops`."""
     result: tuple[Any, tuple[Array, ...]] = jax.lax.scan(body, carry, xs, reverse=reverse)
     return result
+
+
+def while_loop(going: Callable[[Any], Array], body: Callable[[Any], Any], carry: Any, limit: int) -> Any:
+    """Runs `body` until nothing is going; see `Ops`."""
+    condition, step = _loop(going, body, limit)
+    return jax.lax.while_loop(condition, step, (0, carry))[1]
+
+
+@cache  # outside jit, a new function object would be compiled anew
+def _loop(
+    going: Callable[[Any], Array], body: Callable[[Any], Any], limit: int
+) -> tuple[Callable[[Any], Array], Callable[[Any], Any]]:
+    def condition(state: tuple[Array, Any]) -> Array:
+        return (state[0] < limit) & jnp.any(going(state[1]))
+
+    def step(state: tuple[Array, Any]) -> tuple[Array, Any]:
+        return state[0] + 1, body(state[1])
+
+    return condition, step
 
 
 def top_k_mask(scores: Array, k: int) -> Array:
@@ -85,6 +105,9 @@ def make(device: str, dtype: str) -> Ops:
         value_and_grad=lambda function, has_aux=False: jax.value_and_grad(function, has_aux=has_aux),
         custom_vjp=custom_vjp,
         scan=scan,
+        while_loop=while_loop,
+        # Not kept: inside jit it would be a value of that trace.
+        constant=lambda build, *args: asarray(build(*args)),
         top_k_mask=top_k_mask,
         draw=draw,
         compile=jax.jit,

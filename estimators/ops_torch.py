@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -64,6 +65,18 @@ def scan(
     return carry, tuple(torch.stack(column) for column in zip(*outputs, strict=True))
 
 
+def while_loop(going: Callable[[Any], Array], body: Callable[[Any], Any], carry: Any, limit: int) -> Any:
+    """Runs `body` until nothing is going; see `Ops`."""
+    for _ in range(limit):
+        try:
+            if not bool(torch.any(going(carry))):
+                break
+        except RuntimeError:  # a value under torch.func.vmap: the body leaves finished entries as they are
+            pass
+        carry = body(carry)
+    return carry
+
+
 def top_k_mask(scores: Array, k: int) -> Array:
     """Returns 1 at the k largest scores of each row; see `Ops`."""
     # topk and scatter, not a double argsort: 31x faster at [256, 1000], k=10 (torch 2.13, one thread).
@@ -86,6 +99,11 @@ def make(device: str, dtype: str) -> Ops:
         if isinstance(array, np.ndarray) and not array.flags.writeable:
             array = array.copy()  # torch would share the memory of a constant, and warns
         return torch.as_tensor(array, dtype=torch_dtype, device=device)
+
+    @lru_cache(maxsize=1024)
+    def constant(build: Callable[..., np.ndarray], *args: Any) -> Array:
+        with torch.inference_mode(False):  # what is kept must serve a backward pass later, too
+            return asarray(build(*args))
 
     def draw(generator: torch.Generator | None) -> Callable[..., Array]:
         def primitive(name: str, shape: tuple[int, ...], parameter: float | None = None) -> Array:
@@ -117,6 +135,8 @@ def make(device: str, dtype: str) -> Ops:
         value_and_grad=value_and_grad,
         custom_vjp=custom_vjp,
         scan=scan,
+        while_loop=while_loop,
+        constant=constant,
         top_k_mask=top_k_mask,
         draw=draw,
         compile=lambda function: function,

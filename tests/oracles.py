@@ -110,21 +110,35 @@ def rational(weights: Sequence[Fraction], k: int) -> tuple[Fraction, list[Fracti
     return whole[k], marginals
 
 
-def sequential_sample(theta: np.ndarray, k: int, uniforms: np.ndarray) -> tuple[np.ndarray, float]:
-    """Returns one sample, deciding items last to first, and the smallest |u − p| of its decisions.
+def splitting_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, pairs: Sequence[int]) -> tuple[np.ndarray, float]:
+    """Returns one sample, splitting counts down a tree, and the least distance of a uniform from a change of decision.
 
-    A sample of another implementation may differ where that gap is of the size of rounding, and only there.
+    A sample of another implementation may differ where that distance is of the size of rounding, and only there.
+
+    Args:
+      theta, k: logits, items chosen.
+      uniforms: one a split, from the root down, left to right; nodes without items are not split.
+      pairs: from the items to the root, how many pairs of nodes there are; nodes i and i + pairs are one.
     """
-    table = log_table(theta, k)
-    z, left, gap = np.zeros(len(theta)), k, math.inf
-    for i in reversed(range(len(theta))):
-        if left == 0:
-            break
-        p = float(np.exp(theta[i] + table[i, left - 1] - table[i + 1, left]))
-        z[i] = float(uniforms[i] < p)
-        left -= int(z[i])
-        gap = min(gap, abs(float(uniforms[i]) - p))
-    return z, gap
+    if k in (0, len(theta)):
+        return np.full(len(theta), float(k > 0)), math.inf
+    groups = [[[i] for i in range(len(theta))]]
+    for halves in pairs:
+        below = groups[-1] + [[] for _ in range(2 * halves - len(groups[-1]))]
+        groups.append([below[i] + below[i + halves] for i in range(halves)])
+    chosen, gap, used = [k], math.inf, 0
+    for halves, below in zip(reversed(pairs), reversed(groups[:-1]), strict=True):
+        first, second = chosen[:], [0] * halves
+        for i in range(len(below) - halves):
+            left, right = (log_table(theta[below[j]], k)[-1] for j in (i, i + halves))
+            logs = np.array([left[j] + right[chosen[i] - j] for j in range(chosen[i] + 1)])
+            cumulative = np.cumsum(np.exp(logs - np.logaddexp.reduce(logs)))
+            first[i] = int(np.sum(cumulative[:-1] <= uniforms[used]))
+            second[i] = chosen[i] - first[i]
+            gap = min(gap, *np.abs(cumulative[:-1] - uniforms[used]), math.inf)
+            used += 1
+        chosen = (first + second)[: len(below)]
+    return np.array(chosen, float), gap
 
 
 def plackett_luce_probabilities(theta: np.ndarray, k: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Exact samples: k-hot, equal to a sequential sampler on the same uniforms, and of the right law."""
+"""Exact samples: k-hot, equal to a slow splitting sampler on the same uniforms, and of the right law."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from estimators import ops as ops_module
 from estimators import subsets
+from estimators.subsets.product_tree import shapes
 
 
 @cache
@@ -36,8 +37,10 @@ def logits(n, k, dtype="float64"):
 def differing(z, theta, k, uniforms, allowed_gap):
     """Returns how many samples differ from the oracle's, and how many of these its gap does not excuse."""
     rows = unexcused = 0
+    levels = shapes("float64", theta.shape[-1], k) if 0 < k < theta.shape[-1] else ()
+    pairs = [level.nodes // 2 for level in levels]
     for index in np.ndindex(z.shape[:-1]):
-        expected, gap = oracles.sequential_sample(theta[index[-1]], k, uniforms[index])
+        expected, gap = oracles.splitting_sample(theta[index[-1]], k, uniforms[index], pairs)
         if not np.array_equal(z[index], expected):
             rows += 1
             unexcused += gap >= allowed_gap
@@ -59,7 +62,7 @@ def bound(comparisons):
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 0), (1, 1), (5, 1), (8, 3), (6, 5), (5, 5), (40, 11)])
-def test_samples_are_k_hot_and_those_of_the_sequential_sampler(ops, n, k):
+def test_samples_are_k_hot_and_those_of_the_splitting_sampler(ops, n, k):
     theta = logits(n, k)
     uniforms = np.random.default_rng(0).random((30, len(theta), n))
     z = sampled(ops, theta, k, uniforms)
@@ -69,7 +72,7 @@ def test_samples_are_k_hot_and_those_of_the_sequential_sampler(ops, n, k):
     assert unexcused == 0, f"{rows} of {z[..., 0].size} samples differ, {unexcused} of them not by rounding"
 
 
-def test_float32_samples_are_those_of_the_sequential_sampler(ops32):
+def test_float32_samples_are_those_of_the_splitting_sampler(ops32):
     n, k = 40, 11
     theta = logits(n, k, "float32")
     uniforms = np.random.default_rng(1).random((30, len(theta), n), dtype=np.float32)

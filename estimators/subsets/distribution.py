@@ -7,7 +7,7 @@ import math
 from ..ops import Array, Ops
 from .checks import check_static, valid_rows
 from .moments import marginals
-from .tables import excluded, included, items_first, prefix, tables
+from .product_tree import count_probability, grow, inclusions
 from .tilting import Tilted, softplus, tilt
 
 
@@ -19,7 +19,7 @@ def log_partition(ops: Ops, theta: Array, k: int) -> Array:
       k: static, 0 <= k <= n.
 
     Returns:
-      `[...]`. A shift of a row by c adds k·c. O(nk) work, n sequential steps.
+      `[...]`. A shift of a row by c adds k·c. O(n √k) work at most, depth O(log n).
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
@@ -78,7 +78,7 @@ def entropy(ops: Ops, theta: Array, k: int) -> Array:
       k: static, 0 <= k <= n.
 
     Returns:
-      `[...]` in [0, log C(n, k)]. O(nk) work and memory.
+      `[...]` in [0, log C(n, k)]. O(n √k) work at most, depth O(log n).
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
@@ -90,15 +90,17 @@ def entropy(ops: Ops, theta: Array, k: int) -> Array:
     n = check_static(ops, theta, k)
     if k in (0, n):
         return 0.0 * xp.sum(marginals(ops, theta, k), axis=-1)
-    t = tables(ops, theta, k)
-    x, p, q = t.tilted.x, t.tilted.p, t.tilted.q
+    tilted = tilt(ops, theta, k)
+    tree = grow(ops, tilted, k)
+    included, excluded = inclusions(ops, tree, k)
+    x = tilted.x
     # softplus(x) − x μ = softplus(−|x|) + |x| (μ, or 1 − μ where x > 0): a sum of terms >= 0. 1 − μ has to be summed
     # and not subtracted: its rounding error would be multiplied by an |x| of any size.
     positive = x > 0
     distance = xp.where(x == -xp.inf, 0.0, xp.where(positive, x, -x))
-    missed = xp.where(positive, excluded(ops, t, k), included(ops, t, k))
-    slack = distance * missed - xp.log(xp.where(positive, p, q))
-    return xp.log(t.total[..., 0]) + xp.sum(slack, axis=-1)
+    missed = xp.where(positive, excluded, included)
+    slack = distance * missed - xp.log(xp.where(positive, tilted.p, tilted.q))
+    return xp.log(count_probability(ops, tree, k)) + xp.sum(slack, axis=-1)
 
 
 def kl_to_uniform(ops: Ops, theta: Array, k: int) -> Array:
@@ -110,5 +112,4 @@ def kl_to_uniform(ops: Ops, theta: Array, k: int) -> Array:
 
 def _log_total(ops: Ops, tilted: Tilted, k: int) -> Array:
     """Returns `[...]` log P(Σ = k) of the tilted Bernoullis."""
-    everything, _ = prefix(ops, items_first(ops, tilted.p), items_first(ops, tilted.q), k)
-    return ops.xp.log(everything[..., k])
+    return ops.xp.log(count_probability(ops, grow(ops, tilted, k), k))

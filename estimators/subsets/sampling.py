@@ -1,13 +1,14 @@
-"""Exact sampling from the k-subset distribution."""
+"""Exact sampling from the k-subset distribution, by splitting counts down the product tree."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+import numpy as np
 
 from ..ops import Array, Ops, index_dtype
+from . import roots
 from .checks import check_static, valid_rows
-from .tables import items_first, items_last, prefix
+from .polynomials import apply, width
+from .product_tree import Level, Tree, grow, items_first, items_last
 from .tilting import tilt
 
 
@@ -18,16 +19,17 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
       theta: `[..., n]` logits; -inf means never chosen.
       k: static, 0 <= k <= n.
       uniforms: `[S, ..., n]` on [0, 1), independent, or with any leading axes that broadcast against theta;
-        `ops.draw(key)("uniform", shape)` makes them.
+        `ops.draw(key)("uniform", shape)` makes them. The last one is not looked at: n − 1 splits make a sample.
 
     Returns:
       `[S, ..., n]` of 0 and 1, each row with exactly k ones; NaN in invalid rows. No gradient: see the estimators.
-      One table of O(nk) work shared by all samples, then n steps of O(1) a sample.
+      One tree a row shared by all samples, then O(n log k) work a sample at most; depth O(log n).
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
 
-    Source: Ahmed et al. 2023, Proposition 2 and Algorithm 2 (which returns z reversed, as printed).
+    Source: Ahmed et al. 2023, Proposition 2 and, in Appendix B, Algorithm 6: the number chosen among the items of the
+    first child of a node is drawn given that of the node.
     """
     xp = ops.xp
     n = check_static(ops, theta, k)
@@ -38,28 +40,82 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     shape = (xp.zeros_like(theta) + uniforms).shape
     if k in (0, n):
         return xp.where(valid, xp.broadcast_to(xp.full_like(theta, float(k == n)), shape), xp.nan)
-    tilted = tilt(ops, theta, k)
-    p, q = items_first(ops, tilted.p), items_first(ops, tilted.q)
-    before = prefix(ops, p, q, k)[1]
-    left = xp.astype(xp.full_like((xp.zeros_like(theta) + uniforms)[..., 0], float(k)), index_dtype(ops))
-    moved = items_first(ops, xp.broadcast_to(uniforms, shape))[..., 0]
-    _, (chosen,) = ops.scan(_step(ops), left, (p, q, before, moved), reverse=True)
-    z = xp.astype(items_last(ops, chosen), theta.dtype)
-    return xp.where(valid, z, xp.nan)
+    # An invalid row is sampled as if it were uniform, so that every split of it can be made.
+    rows = xp.reshape(xp.where(valid, theta, 0.0), (1,) * (len(shape) - theta.ndim) + tuple(theta.shape))
+    tree = grow(ops, tilt(ops, rows, k), k)
+    rest = items_first(ops, xp.broadcast_to(uniforms, shape))
+    chosen = xp.full_like(rest[:1], float(k))
+    for level, facts in zip(reversed(tree.levels), reversed(_facts(ops, tree)), strict=True):
+        splits = level.shape.real - level.shape.nodes // 2  # pairs whose second node is no padding
+        chosen = _split(ops, level, facts, chosen, rest[:splits], k)
+        rest = rest[splits:]
+    return xp.where(valid, items_last(ops, chosen), xp.nan)
 
 
-@cache
-def _step(ops: Ops) -> Callable[..., tuple[Array, tuple[Array]]]:  # cached as that of the tables
+def _facts(ops: Ops, tree: Tree) -> list[Array]:
+    """Returns, for each level, `[4, nodes, ...]`: mean and variance of a node's count, and its least and greatest."""
     xp = ops.xp
+    p, q = tree.p, tree.q
+    facts = xp.stack([p, p * q, xp.astype(q == 0, p.dtype), xp.astype(p > 0, p.dtype)])
+    found: list[Array] = []
+    for level in tree.levels:
+        if found:
+            half = facts.shape[1] // 2
+            facts = facts[:, :half] + facts[:, half:]
+        missing = level.shape.nodes - facts.shape[1]
+        if missing:
+            facts = xp.concat([facts, xp.zeros_like(facts[:, :missing])], axis=1)
+        found.append(facts)
+    return found
 
-    def step(left: Array, item: tuple[Array, ...]) -> tuple[Array, tuple[Array]]:
-        """Decides one item, last to first; `left` [S, ...] is how many are still to be chosen."""
-        p_item, q_item, counts, uniform = item
-        counts = xp.broadcast_to(counts, (*left.shape, counts.shape[-1]))
-        without = xp.take_along_axis(counts, left[..., None], axis=-1)[..., 0]
-        one_less = xp.take_along_axis(counts, xp.maximum(left - 1, xp.zeros_like(left))[..., None], axis=-1)[..., 0]
-        weight_in = xp.where(left > 0, p_item[..., 0] * one_less, 0.0)
-        chosen = uniform * (weight_in + q_item[..., 0] * without) < weight_in
-        return left - xp.astype(chosen, left.dtype), (chosen,)
 
-    return step
+def _split(ops: Ops, level: Level, facts: Array, chosen: Array, uniforms: Array, k: int) -> Array:
+    """Returns how many are chosen in each node of a level, `[real, ...]`.
+
+    Args:
+      level, facts: of the nodes.
+      chosen: `[pairs, ...]` how many are chosen in each pair.
+      uniforms: `[<= pairs, ...]`; the other pairs have one node that is padding.
+    """
+    xp = ops.xp
+    size, count, nodes, real = level.shape
+    pairs = nodes // 2
+    if len(uniforms) < pairs:
+        uniforms = xp.concat([uniforms, xp.zeros_like(chosen[: pairs - len(uniforms)])])
+    wide = width(size, k)
+    folded = 0 < count < wide  # counts are known modulo `count`
+    law = roots.coefficients(ops, level.nodes, count, 0, min(wide, count)) if count else level.nodes
+    wide = law.shape[0]
+    first, second = law[:, :pairs], law[:, pairs:]
+    # Beside first[j] stands second[chosen − j]; unless counts are folded, zeros stand around second.
+    index = chosen[None] - ops.constant(_column, wide, chosen.ndim)
+    if folded:
+        index = index % wide
+    else:
+        nothing = xp.zeros_like(second[1:])
+        second = xp.concat([nothing, second, nothing])
+        index = index + (wide - 1)
+    second = xp.broadcast_to(second, (second.shape[0], *index.shape[1:]))
+    weights = first * xp.take_along_axis(second, xp.astype(index, index_dtype(ops)), axis=0)
+    cumulative = apply(ops, ops.constant(np.tri, wide), weights)
+    taken = xp.sum(xp.astype(cumulative <= uniforms * cumulative[-1:], chosen.dtype), axis=0)
+    of_first, of_second = facts[:, :pairs], facts[:, pairs:]
+    if folded:
+        start = _expected(ops, chosen, of_first, of_second) - wide // 2
+        taken = start + (taken - start) % wide
+    # What cannot be is never chosen, not even with the probability that rounding leaves it.
+    least = xp.maximum(of_first[2], chosen - of_second[3])
+    greatest = xp.minimum(of_first[3], chosen - of_second[2])
+    taken = xp.minimum(xp.maximum(taken, least), greatest)
+    return xp.concat([taken, chosen - taken])[:real]
+
+
+def _expected(ops: Ops, chosen: Array, first: Array, second: Array) -> Array:
+    """Returns the rounded expected count of the first node, given that of the pair, both counts taken for normal."""
+    variance = first[1] + second[1]
+    share = first[1] / ops.xp.where(variance > 0, variance, 1.0)
+    return ops.xp.round(first[0] + (chosen - first[0] - second[0]) * share)
+
+
+def _column(size: int, axes: int) -> np.ndarray:
+    return np.arange(size, dtype=float).reshape(-1, *(1,) * axes)

@@ -1,4 +1,4 @@
-"""The tilt: one shift per row after which the recursions need no logarithms.
+"""The tilt: one shift per row after which products of probabilities need no logarithms.
 
 Shifting a row of θ by t leaves the law as it is, and A(θ) = A(θ+t) − k·t, so t may be any constant. With t chosen so
 that independent Bernoulli(σ(θ_i + t)) have mean Σ ≈ k, the probability P(Σ = k) is never tiny (about 1/√(2πσ²)), nor is
@@ -8,15 +8,19 @@ anything that contributes to it, and sums of products of probabilities carry ful
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from ..ops import Array, Ops
-from .checks import valid_rows
 
-# |Σσ − k| <= 0.01 costs P(Σ=k) a factor of at most exp(−5e−5/σ²) where it matters; more accuracy buys nothing.
-_TOLERANCE = 0.01
-# Newton needs 3 to 5 steps on normal logits; the rest is for clusters, where bisection steps in.
-_STEPS = 10
+# |Σσ − k| <= a tenth of the standard deviation costs P(Σ=k) nothing; where that is below 1, a tenth of the variance
+# keeps the chances of "one in too many" and "one too few" balanced.
+_TOLERANCE = 0.1
+# One or two steps on normal logits, up to 40 where logits spread over 1e7: bisection goes by the bracket then.
+_LIMIT = 80
+# A Σσ − k of no effect in numbers of this kind.
+_NOTHING = {"float32": 1e-9, "float64": 1e-18}
 
 
 class Tilted(NamedTuple):
@@ -35,10 +39,9 @@ class Tilted(NamedTuple):
 
 
 def tilt(ops: Ops, theta: Array, k: int) -> Tilted:
-    """Returns the tilted logits and their probabilities, for 0 < k < n. O(n log n)."""
-    xp = ops.xp
+    """Returns the tilted logits and their probabilities, for 0 < k < n. O(n) a step, one to four steps."""
     t = _shift(ops, ops.stop_gradient(theta), k)
-    x = xp.where(valid_rows(ops, theta, k)[..., None], theta + t, xp.nan)
+    x = theta + t
     return Tilted(t, x, ops.sigmoid(x), ops.sigmoid(-x))
 
 
@@ -49,25 +52,81 @@ def softplus(ops: Ops, tilted: Tilted) -> Array:
     return xp.where(positive, tilted.x, 0.0) - xp.log(xp.where(positive, tilted.p, tilted.q))
 
 
+class _Search(NamedTuple):
+    """The state of the search: the problem, a bracket of t, and what is known at t.
+
+    Attributes, `[..., 1]` but for theta `[..., n]`:
+      theta, k, n, goal: the logits, k, how many of them are finite, and the log-odds of k in n.
+      t, low, high: the shift and a bracket of it.
+      excess, variance: Σσ − k and Σσ(1 − σ) at t.
+      going: whether t is not yet good enough.
+    """
+
+    theta: Array
+    k: Array
+    n: Array
+    goal: Array
+    t: Array
+    low: Array
+    high: Array
+    excess: Array
+    variance: Array
+    going: Array
+
+
 def _shift(ops: Ops, theta: Array, k: int) -> Array:
-    """Returns `[..., 1]` t with Σσ(θ + t) ≈ k, by Newton's method kept inside a bracket."""
+    """Returns `[..., 1]` t with Σσ(θ + t) ≈ k, NaN in invalid rows."""
     xp = ops.xp
-    n = theta.shape[-1]
-    descending = xp.flip(xp.sort(theta, axis=-1), axis=-1)
-    inside, outside = descending[..., k - 1 : k], descending[..., k : k + 1]
-    # Fewer than k+1 finite logits: the law is a single subset, and any large shift gives Σσ ≈ k.
-    outside = xp.maximum(outside, inside - 40.0)
-    # At the upper end k+1 items have σ >= k/(k+1); at the lower all but k−1 items have σ <= 1/(n−k+1).
-    low, high = -inside - math.log(n - k), -outside + math.log(k)
-    t = -inside / 2 - outside / 2
-    for _ in range(_STEPS):
-        p = ops.sigmoid(theta + t)
-        excess = xp.sum(p, axis=-1, keepdims=True) - k
-        slope = xp.sum(p * (1 - p), axis=-1, keepdims=True)
+    finite = xp.isfinite(theta)
+    n = xp.sum(xp.astype(finite, theta.dtype), axis=-1, keepdims=True)
+    top = xp.max(theta, axis=-1, keepdims=True)  # NaN if one is
+    bottom = xp.min(xp.where(finite, theta, xp.inf), axis=-1, keepdims=True)
+    mean = xp.sum(xp.where(finite, theta, 0.0), axis=-1, keepdims=True) / n
+    # Where just k logits are finite the law is one subset, and any large t is right.
+    goal = math.log(k) - xp.log(xp.where(n > k, n - k, _NOTHING[ops.dtype]))
+    start = xp.where((n >= k) & (top < xp.inf), goal - mean, xp.nan)
+    # Were all logits the top one, or the bottom one, k would be reached at the ends of the bracket.
+    search = _measure(ops, theta, xp.full_like(n, float(k)), n, goal, start, goal - top, goal - bottom)
+    return ops.while_loop(_going, _move(ops), search, _LIMIT).t
+
+
+def _measure(ops: Ops, theta: Array, k: Array, n: Array, goal: Array, t: Array, low: Array, high: Array) -> _Search:
+    """Returns the state at t."""
+    xp = ops.xp
+    x = theta + t
+    above = x > 0
+    small = ops.sigmoid(xp.where(above, -x, x))
+    # Σσ − k without the rounding of σ near 1: those above count as whole ones.
+    rest = xp.sum(xp.where(above, -small, small), axis=-1, keepdims=True)
+    excess = rest + (xp.sum(xp.astype(above, theta.dtype), axis=-1, keepdims=True) - k)
+    variance = xp.sum(small - small * small, axis=-1, keepdims=True)
+    tolerance = xp.where(variance < 1, variance, xp.sqrt(variance)) * _TOLERANCE
+    middle = low / 2 + high / 2
+    between = (middle > low) & (middle < high)  # else t is as good as numbers are dense there
+    going = (xp.abs(excess) > tolerance) & (xp.abs(excess) > _NOTHING[ops.dtype]) & between
+    return _Search(theta, k, n, goal, t, low, high, excess, variance, going)
+
+
+def _going(search: _Search) -> Array:
+    return search.going
+
+
+# One function object an Ops: outside jit, jax compiles a loop anew for every new body.
+@cache
+def _move(ops: Ops) -> Callable[[_Search], _Search]:
+    xp = ops.xp
+
+    def move(search: _Search) -> _Search:
+        """Takes one step of Newton's method, or halves the bracket."""
+        theta, k, n, goal, t, low, high, excess, variance, going = search
         low, high = xp.where(excess > 0, low, t), xp.where(excess > 0, t, high)
-        newton = t - excess / slope
-        # False where slope is 0. True where the step is below the spacing of numbers at t, which is an end: stay there.
-        inner = (newton >= low) & (newton <= high)
-        moved = xp.where(inner, newton, (low + high) / 2)
-        t = xp.where(xp.abs(excess) > _TOLERANCE, moved, t)
-    return t
+        total = excess + k
+        # Far off, on the log-odds of Σσ/n, which are nearly straight in t.
+        far = (xp.log(total / (n - total)) - goal) * total * (n - total) / (n * variance)
+        # Near, on Σσ − k taken for a sinh of t, which it is between two groups of logits far apart.
+        ratio = xp.clip(excess / variance, -0.999999, 0.999999)
+        new = t - xp.where(xp.abs(excess) < variance, xp.atanh(ratio), far)
+        new = xp.where((new > low) & (new < high), new, low / 2 + high / 2)
+        return _measure(ops, theta, k, n, goal, xp.where(going, new, t), low, high)
+
+    return move
