@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .load import Results
 
 _STORE = click.option(
@@ -17,6 +19,8 @@ _STORE = click.option(
     show_default=True,
     help="The results to read, as `python -m benchmarks run` wrote them.",
 )
+
+_ASV = Path(".asv/results")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,12 +37,18 @@ def main() -> None:
     show_default=True,
     help="The page to write: one file, which needs no network.",
 )
-def build(store: Path, out: Path) -> None:
+@click.option(
+    "--asv-results",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="asv's results, for the history on the page.  [default: .asv/results, if there is one]",
+)
+def build(store: Path, out: Path, asv_results: Path | None) -> None:
     """Writes the page and prints its path."""
     results = _read(store)
+    history = _history(asv_results)
     from . import page  # the drawing libraries take a second: not for --help, nor for an error message
 
-    text = page.build(results)
+    text = page.build(results, history, str(asv_results or _ASV))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
@@ -54,14 +64,33 @@ def build(store: Path, out: Path) -> None:
 )
 @_STORE
 def table(experiment: str, style: str, store: Path) -> None:
-    """Prints the leaderboard of EXPERIMENT."""
+    """Prints the leaderboard of EXPERIMENT, or its times at every size."""
     results = _read(store)
-    known = sorted(results.rows["experiment"].unique())
+    known = sorted({*results.rows["experiment"], *results.timings["experiment"]})
     if experiment not in known:
         raise _Stop(f"{store} holds no {experiment!r}; it holds: {', '.join(known)}")
-    from . import tables
+    from . import costs, tables, timing
 
-    click.echo(tables.printed(results.rows[results.rows["experiment"] == experiment], style), nl=False)
+    rows = results.rows[results.rows["experiment"] == experiment]
+    if len(rows):
+        click.echo(tables.printed(rows, style), nl=False)
+        return
+    timings = timing.choose(results.only(experiment))
+    for other in timings.set_aside:
+        click.echo(f"set aside: {other}", err=True)
+    click.echo(costs.printed(timings.table, style), nl=False)
+
+
+def _history(folder: Path | None) -> pd.DataFrame | None:
+    """Returns asv's results; None without a folder that holds some, unless the user named it."""
+    from . import history, load
+
+    try:
+        return history.read(folder or _ASV)
+    except load.StoreError as error:
+        if folder is None:
+            return None
+        raise _Stop(str(error)) from error
 
 
 def _read(store: Path) -> Results:

@@ -10,6 +10,8 @@ from itables.javascript import generate_init_offline_itables_html
 
 from .load import PROBLEM
 
+_OF_TIMINGS = ["batch", "mode", "threads", "environment"]
+
 
 def failures(rows: pd.DataFrame) -> pd.DataFrame:
     """Returns the failed cells, one a line, with the reason."""
@@ -19,26 +21,29 @@ def failures(rows: pd.DataFrame) -> pd.DataFrame:
 
 def constants(rows: pd.DataFrame) -> dict[str, str]:
     """Returns the columns that are the same in every row, with their value: said once, above the table."""
-    names = ["target", *PROBLEM, "replicates", "device", "dtype", "status", "reason"]
+    names = ["target", *PROBLEM, "replicates", "device", "dtype", "status", "reason", *_OF_TIMINGS]
+    names = [name for name in names if name in rows]
     return {name: str(rows[name].iloc[0]) for name in names if rows[name].nunique(dropna=False) == 1}
 
 
-def browser(rows: pd.DataFrame) -> str:
-    """Returns all rows as a searchable, sortable table that needs JavaScript but no network."""
+def browser(rows: pd.DataFrame, name: str = "rows") -> str:
+    """Returns rows as a searchable, sortable table that needs JavaScript but no network; `name` tells two apart."""
     hidden = ["label", "series", "plug_in", "cell", "run", *constants(rows)]
-    table = rows.drop(columns=hidden, errors="ignore").assign(
+    table = rows.assign(
         value=rows["value"].map(_rounded),
         std_error=rows["std_error"].map(_rounded),
-        exact=rows["exact"].map({True: "exact", False: "sampled"}),
         params=rows["params"].replace("{}", ""),
     )
+    if "exact" in rows:
+        table["exact"] = rows["exact"].map({True: "exact", False: "sampled"})
+    table = table.drop(columns=hidden, errors="ignore")
     # Categories are written once and numbered in the rows: a third of the bytes.
     words = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
     table = table.astype(dict.fromkeys(words, "category"))
     text = to_html_datatable(
         table,
         connected=False,
-        table_id="all-rows",
+        table_id=f"all-{name}",
         maxBytes=0,
         maxColumns=0,
         showIndex=False,
@@ -52,14 +57,22 @@ def browser(rows: pd.DataFrame) -> str:
             "bottomStart": "info",
             "bottomEnd": "paging",
         },
-        buttons=["copyHtml5", {"extend": "csvHtml5", "filename": "subsetgrad-rows"}, "colvis"],
+        buttons=["copyHtml5", {"extend": "csvHtml5", "filename": f"subsetgrad-{name}"}, "colvis"],
         display_logo_when_loading=False,
         text_in_header_can_be_selected=False,
         format_floats_in_python=False,
         warn_on_unexpected_types=False,
     )
-    # The library's own code, once; then the table, without the links to its web site.
-    text = generate_init_offline_itables_html(options.dt_bundle) + text
+    return _without_links(text)
+
+
+def library() -> str:
+    """Returns the code that every `browser` on a page needs, once."""
+    return _without_links(generate_init_offline_itables_html(options.dt_bundle))
+
+
+def _without_links(text: str) -> str:
+    """Returns the library's text without the links to its web site."""
     return re.sub(
         r"<noscript>.*?</noscript>|<sup><a href=https?:[^>]*>.*?</a></sup>|<a href=https?:[^>]*>|</a>",
         "",

@@ -2,7 +2,8 @@
 
 Every figure and table works on what this module returns, so that "the same cells" means the same thing everywhere. A
 *problem* is what an estimator is judged on, a *method* an estimator with its parameters and samples, a *series* a
-backend with its device.
+backend with its device. Rows of timing cells (time and memory) are kept apart from the others from the start: what is
+measured with a clock is neither averaged nor ranked with what is measured against a gradient.
 """
 
 from __future__ import annotations
@@ -10,16 +11,23 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.request import pathname2url
 
+import numpy as np
 import pandas as pd
 
 PROBLEM = ["objective", "extension", "logits", "n", "k"]
 METHOD = ["estimator", "params", "samples"]
 TARGET = "conditional_poisson"  # what the paper's figures and the leaderboard judge against
+TIMES = ("sample_seconds", "forward_seconds", "backward_seconds", "total_seconds")
+TIMED = (*TIMES, "trace_seconds", "compile_seconds", "peak_bytes")  # a row with one of these, or a batch, is timing
+# What the rows of timing cells have in addition; a store of an earlier version lacks the columns.
+_TIMING: dict[str, Any] = {"batch": np.nan, "mode": "", "threads": np.nan, "environment": ""}
+_TEXTS = ["law", "objective", "extension", "logits", "mode", "environment", "reason"]  # may be empty there
+_NUMBERS = ["n", "k", "seed", "samples", "replicates"]
 _ORDER = ["experiment", *METHOD, *PROBLEM, "seed", "backend", "device", "dtype", "replicates", "target", "metric"]
 
 
@@ -42,15 +50,22 @@ class Results:
     """A store's rows and the runs that made them.
 
     Attributes:
-      rows: the view `rows` with the derived columns `label` (estimator, and what tells its variants apart), `series`
-        (backend and device) and `plug_in`.
+      rows: the view `rows` but for timing cells, with the derived columns `label` (estimator, and what tells its
+        variants apart), `series` (backend and device) and `plug_in`.
+      timings: the rows of timing cells, with the same derived columns; often empty.
       runs: the runs that contributed cells, oldest first.
       store: the path as the user gave it.
     """
 
     rows: pd.DataFrame
+    timings: pd.DataFrame
     runs: tuple[Run, ...]
     store: str
+
+    def only(self, experiment: str) -> Results:
+        """Returns the results of one experiment."""
+        rows, timings = (part[part["experiment"] == experiment] for part in (self.rows, self.timings))
+        return replace(self, rows=rows, timings=timings)
 
 
 def read(path: str | Path) -> Results:
@@ -75,10 +90,10 @@ def read(path: str | Path) -> Results:
         raise StoreError(f"{path} is not a results store ({error}); {remedy}") from error
     if rows.empty:
         raise StoreError(f"{path} holds no cells; {remedy}")
-    rows = prepare(rows)
     cells = rows.groupby("run")["cell"].nunique()
     return Results(
-        rows,
+        prepare(rows),
+        prepare_timings(rows),
         tuple(
             Run(name, started, int(cells[name]), _facts(provenance))
             for name, started, provenance in sorted(runs, key=lambda run: (run[1], run[0]))
@@ -118,9 +133,35 @@ def _facts(provenance: str) -> dict[str, str]:
 
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns `rows` in canonical order and with the derived columns; rows that have them come back as they are."""
+    """Returns the rows of `rows` that are no timings, in canonical order and with the derived columns.
+
+    Rows that have them come back as they are.
+    """
     if "label" in rows:
         return rows
+    return _derived(_whole(rows[~_timed(rows)])).drop(columns=list(_TIMING), errors="ignore")
+
+
+def prepare_timings(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows of timing cells, as `prepare` does the others, with `batch mode threads environment`."""
+    rows = rows[_timed(rows)]
+    missing = {name: value for name, value in _TIMING.items() if name not in rows}
+    rows = rows.assign(**missing).fillna(dict.fromkeys(_TEXTS, ""))
+    rows = _derived(_whole(rows.assign(batch=pd.to_numeric(rows["batch"]).fillna(1).astype("int64"))))
+    # What one experiment calls `softsub`, another may run in two variants: one name for both, whoever asked.
+    return rows.assign(label=_labels(rows.assign(experiment="")))
+
+
+def _timed(rows: pd.DataFrame) -> pd.Series[bool]:
+    return rows["metric"].isin(TIMED) | (rows["batch"].notna() if "batch" in rows else False)
+
+
+def _whole(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns `rows` with whole numbers as such, which a gap in rows of the other kind had made floats."""
+    return rows.astype({name: "int64" for name in _NUMBERS if rows[name].notna().all()})
+
+
+def _derived(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(
         value=pd.to_numeric(rows["value"]),
         std_error=pd.to_numeric(rows["std_error"]),
@@ -128,7 +169,7 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
         params=[json.dumps(json.loads(text or "{}"), sort_keys=True) for text in rows["params"]],
         metric=rows["metric"].fillna(""),
         target=rows["target"].fillna(""),
-        plug_in=rows["estimator"].str.contains(":", regex=False),
+        plug_in=rows["estimator"].astype(str).str.contains(":", regex=False),
         series=rows["backend"] + ":" + rows["device"],
     )
     if rows["dtype"].nunique() > 1:

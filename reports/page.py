@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from . import backends, listing, published, tables
+from . import backends, changes, curves, listing, published, scaling, tables
 from .load import TARGET, Results, select, series_of
 from .sections import EXPERIMENTS, boards, section
 from .svg import data_link
@@ -25,8 +25,13 @@ _LAWS = {
 }
 
 
-def build(results: Results) -> str:
-    """Returns the page as HTML; the same results give the same bytes."""
+def build(results: Results, history: pd.DataFrame | None = None, source: str = "") -> str:
+    """Returns the page as HTML; the same results give the same bytes.
+
+    Args:
+      results: a store, as `load.read` returns it.
+      history: asv's results, as `changes.section` takes them, and `source`, where they were read.
+    """
     rows = results.rows
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -35,19 +40,30 @@ def build(results: Results) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters["breakable"] = _breakable
+    environment.filters |= {"breakable": _breakable, "short": curves.short}
     comparison = published.compare(rows)
     pairs = backends.compare(rows)
     sections = [section(name, rows) for name in EXPERIMENTS]
     others = sorted(set(rows["experiment"]) - set(EXPERIMENTS))
     cells = rows.groupby("status")["cell"].nunique()
+    timed = results.timings.groupby("status")["cell"].nunique()
+    cost = scaling.section(results)
+    changed = None if history is None else changes.section(history, source)
     context = {
         "sections": sections,
         "others": [{"name": name, "boards": boards(rows, name)} for name in others],
         "metrics": tables.METRICS,
-        "headlines": _headlines(sections, comparison, pairs),
-        "cells": {"ok": int(cells.get("ok", 0)), "failed": int(cells.get("failed", 0))},
-        "estimators": rows["estimator"].nunique(),
+        "scaling": cost,
+        "history": changed,
+        "headlines": [*_headlines(sections, comparison, pairs), *(cost["headlines"] if cost else [])]
+        + (changes.headline(changed) if changed else []),
+        "cells": {
+            "ok": int(cells.get("ok", 0)),
+            "failed": int(cells.get("failed", 0)),
+            "timed": int(timed.get("ok", 0)),
+            "untimed": int(timed.get("failed", 0)),
+        },
+        "estimators": len({*rows["estimator"], *results.timings["estimator"]}),
         "series": series_of(rows),
         "set_aside": rows.loc[rows["status"] == "ok", "cell"].nunique() - select(rows)["cell"].nunique(),
         "published": _published(comparison),
@@ -57,7 +73,8 @@ def build(results: Results) -> str:
         "store": results.store,
         "constants": listing.constants(rows),
         "row_count": len(rows),
-        "browser": Markup(listing.browser(rows)),  # noqa: S704 - itables escapes the cells itself
+        "browser": Markup(listing.library() + listing.browser(rows)),  # noqa: S704 - itables escapes the cells itself
+        "timings": _all_timings(results.timings),
         "rows_file": _compressed(rows[_stored(rows)]),
         "comparison_file": _compressed(comparison.drop(columns="index")),
     }
@@ -71,6 +88,19 @@ def _breakable(text: str) -> Markup:
 
 def _stored(rows: pd.DataFrame) -> list[str]:
     return [name for name in rows.columns if name not in ("label", "series", "plug_in")]
+
+
+def _all_timings(rows: pd.DataFrame) -> dict[str, Any] | None:
+    """Returns all rows of timing cells to search and to download; None if there are none."""
+    if rows.empty:
+        return None
+    shown = rows.drop(columns="exact")  # a clock is never exact
+    return {
+        "count": len(rows),
+        "constants": listing.constants(shown),
+        "browser": Markup(listing.browser(shown, "timings")),  # noqa: S704 - as above
+        "file": _compressed(rows[_stored(rows)]),
+    }
 
 
 def _compressed(table: pd.DataFrame) -> str:

@@ -32,6 +32,7 @@ from matplotlib.figure import Figure as Canvas
 INK = "#010203"  # the sentinel: a colour nobody would choose
 WIDTH = 4.7  # inches: legible unscaled on a desk, and at three quarters on a telephone
 BLUE, ORANGE, GREEN, VERMILION, *REST = sns.color_palette("colorblind").as_hex()
+_FONTS = "'SubsetGradSans', 'DejaVu Sans', sans-serif"  # as matplotlib writes them, at every word
 _FOLDER = tempfile.TemporaryDirectory(prefix="subsetgrad-")
 atexit.register(_FOLDER.cleanup)
 
@@ -61,7 +62,9 @@ def _lean_font() -> str:
         hinting=False, layout_features=[], name_IDs=["*"], drop_tables=["GSUB", "GPOS", "GDEF", "FFTM"]
     )
     subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes=[*range(0x20, 0x180), *range(0x391, 0x3CA), 0x2013, 0x2026, 0x2212])
+    subsetter.populate(
+        unicodes=[*range(0x20, 0x180), *range(0x391, 0x3CA), 0x2013, 0x2026, 0x2190, 0x2192, 0x2207, 0x2212]
+    )
     subsetter.subset(font)
     for record in font["name"].names:
         if record.nameID in (1, 3, 4, 6, 16):
@@ -109,6 +112,12 @@ def finish(canvas: Canvas, slug: str, title: str, caption: str, description: str
     text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
     text = re.sub(r'\b(d|x|y)="[^"]*"', lambda place: re.sub(r"\d+\.\d{3,}", _hundredths, place[0]), text)
     text = re.sub(r"\n\s*", "\n", text)
+    text = re.sub(r'<g clip-path="([^"]*)">\n((?:<use [^>]*/>\n)+)</g>', _style_once, text)
+    text = re.sub(rf"font: ([\d.]+px) {_FONTS}", r"font-size: \1", text)
+    text = re.sub(rf"; font-family: {_FONTS}|; text-anchor: start", "", text)
+    text = text.replace("<svg ", f'<svg style="font-family: {_FONTS}" ', 1)
+    ids = list(dict.fromkeys(re.findall(r'\bid="([^"]*)"', text)))
+    text = re.sub(rf"({'|'.join(ids)})(?=[\")])", lambda name: f"i{ids.index(name[0])}", text)
     files["svg"] = text.encode()
     return Figure(
         slug,
@@ -122,6 +131,15 @@ def finish(canvas: Canvas, slug: str, title: str, caption: str, description: str
 
 def _hundredths(digits: re.Match[str]) -> str:
     return f"{float(digits[0]):.2f}"
+
+
+def _style_once(markers: re.Match[str]) -> str:
+    """Returns a group of markers with their style in the group, where it is the same in all."""
+    styles = set(re.findall(r' style="[^"]*"', markers[2]))
+    if len(styles) != 1:
+        return markers[0]
+    (style,) = styles
+    return f'<g clip-path="{markers[1]}"{style}>\n{markers[2].replace(style, "")}</g>'
 
 
 def data_link(kind: str, content: bytes) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from benchmarks.harness.cell import Cell
 from benchmarks.harness.store import Measurement, Store
@@ -88,3 +93,69 @@ def plain(store: Store, save: Callable[..., None]) -> None:
     save(cell_of("aimle"), {}, reason="ValueError: the <step> became NaN")
     save(cell_of("simple", k=1), {"bias": 0.02535, "variance": 0.02302}, experiment="figure3")
     save(cell_of("simple", n=20), {"law_distance": 0.25}, experiment="sweep")
+
+
+# What the experiment `scaling` measures of a cell, as seconds = base + scale · n^a · k^b.
+Law = tuple[float, float, float, float]
+LAWS: Mapping[str, Law] = {
+    "simple": (20e-6, 4e-7, 1.0, 0.1),
+    "softsub": (15e-6, 2e-7, 1.0, 1.0),
+    "ste_gumbel": (10e-6, 2e-7, 1.0, 0.0),
+    "sfe": (12e-6, 3e-7, 1.0, 0.1),
+    "estimators.paper_forms:SIMPLE_SEQUENTIAL": (0.0, 3e-6, 1.0, 1.0),
+}
+_GRID = ((n, k) for n in (16, 64, 256, 1024) for k in (1, 4, 8, 32) if 2 * k <= n)
+SIZES = (*_GRID, (10, 5), (128, 64), (512, 256))
+
+
+def timing_rows(
+    laws: Mapping[str, Law] = LAWS,
+    sizes: Iterable[tuple[int, int]] = SIZES,
+    *,
+    backends: Mapping[str, float] = {"torch": 1.0, "jax": 0.5},
+    environment: str = "e0",
+    run: str = "run-1",
+    relative_error: float = 0.01,
+    **changed: Any,
+) -> list[dict[str, Any]]:
+    """Returns rows as the store's view gives them for timing cells; `backends`: how many times as long each takes."""
+    found = []
+    for name, (base, scale, in_n, in_k) in laws.items():
+        for n, k in sizes:
+            for backend, factor in backends.items():
+                total = factor * (base + scale * n**in_n * k**in_k)
+                mode = {"torch": "eager", "jax": "compiled"}[backend]
+                row = {"experiment": "scaling", "estimator": name, "params": "{}", "law": TARGET, "target": ""}
+                row |= {"objective": None, "extension": None, "logits": "normal", "n": n, "k": k, "seed": 0}
+                row |= {"samples": 1, "replicates": 30, "backend": backend, "device": "cpu", "dtype": "float32"}
+                row |= {"exact": 0, "status": "ok", "run": run, "reason": "", "batch": 64, "mode": mode, "threads": 1}
+                row |= {"environment": environment} | changed
+                row["cell"] = "-".join(
+                    str(row[key]) for key in ("estimator", "n", "k", "backend", "batch", "mode", "environment")
+                )
+                values = {
+                    "sample_seconds": 0.2 * total,
+                    "forward_seconds": 0.4 * total,
+                    "backward_seconds": 0.6 * total,
+                }
+                values |= {"total_seconds": total, "peak_bytes": 4.0 * 64 * n * (k if name == "softsub" else 3)}
+                if mode == "compiled":
+                    values |= {"trace_seconds": 0.1, "compile_seconds": 0.4}
+                if row["status"] != "ok":
+                    values = {"": None}
+                for metric, value in values.items():
+                    error = None if value is None or metric == "peak_bytes" else relative_error * value
+                    found.append(row | {"metric": metric, "value": value, "std_error": error})
+    return found
+
+
+def add_timings(path: Path, rows: Iterable[Mapping[str, Any]], runs: Mapping[str, str] = {}) -> Path:
+    """Adds rows to a store's view, which becomes a table, and runs with their starts."""
+    with closing(sqlite3.connect(path)) as connection:
+        together = pd.concat([pd.read_sql("SELECT * FROM rows", connection), pd.DataFrame(rows).astype(object)])
+        connection.execute("DROP VIEW IF EXISTS rows")
+        together.to_sql("rows", connection, index=False, if_exists="replace")
+        text = json.dumps(PROVENANCE)
+        connection.executemany("INSERT OR IGNORE INTO run VALUES (?, ?, ?)", ((*run, text) for run in runs.items()))
+        connection.commit()
+    return path

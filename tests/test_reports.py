@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import sqlite3
 import subprocess
@@ -67,8 +69,10 @@ def rows(store: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def text(store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    out = tmp_path_factory.mktemp("page") / "new" / "index.html"
-    result = CliRunner().invoke(main, ["build", "--store", str(store), "--out", str(out)])
+    folder = tmp_path_factory.mktemp("page")
+    out = folder / "new" / "index.html"
+    with contextlib.chdir(folder):  # away from asv results that the checkout may have
+        result = CliRunner().invoke(main, ["build", "--store", str(store), "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert result.output == f"{out}\n"
     return out.read_text()
@@ -111,7 +115,8 @@ def test_figures_follow_the_theme_and_keep_their_numbers(text):
 def test_two_builds_are_the_same_bytes(store, text, tmp_path):
     out = tmp_path / "again.html"
     command = [sys.executable, "-W", "error", "-m", "reports", "build", "--store", str(store), "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603 - our own command
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=tmp_path, env=environment)  # noqa: S603
     assert out.read_text() == text
 
 

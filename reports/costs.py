@@ -1,0 +1,164 @@
+"""Tables about cost: every size with its ratios to the baselines, and first calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from tabulate import tabulate
+
+from . import timing, units
+from .timing import BASELINES, SIZE
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One estimator's time in one way, and its ratios to the baselines, ready to print."""
+
+    text: str
+    detail: str
+    order: float
+    ratios: tuple[str, ...]
+    best: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """Everything timed at one size: `lines` a label and its costs, one per way, None where there is none."""
+
+    batch: int
+    n: int
+    k: int
+    ways: tuple[str, ...]
+    baselines: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[Cost | None, ...]], ...]
+
+    @property
+    def name(self) -> str:
+        """Returns the size in words."""
+        return f"batch {self.batch}, n = {self.n}, k = {self.k}"
+
+
+def blocks(table: pd.DataFrame) -> list[Block]:
+    """Returns a block per size, smallest first; in each the estimators fastest first."""
+    ways = timing.ways(table)
+    totals = table[table["metric"] == "total_seconds"]
+    baselines = [label for group in BASELINES if (label := timing.baseline(totals, group))]
+    details = _details(table)
+    found = []
+    for (batch, n, k), rows in totals.groupby(SIZE, sort=True):
+        own = [way for way in ways if (rows["way"] == way).any()]
+        columns = []
+        for way in own:
+            part = rows[rows["way"] == way].set_index("label")
+            best = _fastest(part)
+            columns.append(
+                {
+                    str(label): Cost(
+                        units.seconds(row["value"], row["std_error"]),
+                        details.get((label, way, batch, n, k), ""),
+                        float(row["value"]),
+                        tuple(units.ratio(_over(row["value"], part["value"], name)) for name in baselines),
+                        label in best,
+                    )
+                    for label, row in part.iterrows()
+                }
+            )
+        labels = sorted({label for column in columns for label in column})
+        lines = [(label, tuple(column.get(label) for column in columns)) for label in labels]
+        lines.sort(key=lambda line: tuple(cost.order if cost else math.inf for cost in line[1]))
+        found.append(Block(batch, n, k, tuple(own), tuple(baselines), tuple(lines)))
+    return found
+
+
+def _over(value: float, values: pd.Series[float], name: str) -> float:
+    return float(value / values[name]) if name in values.index else math.nan
+
+
+def _fastest(part: pd.DataFrame) -> set[str]:
+    """Returns the labels that errors cannot tell from the fastest, unless that is most of them."""
+    low = part.loc[part["value"].idxmin()]
+    reach = 2 * (part["std_error"].fillna(0.0) ** 2 + (low["std_error"] if low["std_error"] > 0 else 0.0) ** 2) ** 0.5
+    close = set(part.index[part["value"] - low["value"] <= reach])
+    return close if len(part) > 1 and 2 * len(close) <= len(part) + 1 else set()
+
+
+def _details(table: pd.DataFrame) -> Mapping[tuple[object, ...], str]:
+    """Returns the parts of each total in words, by label, way and size."""
+    names = {"sample_seconds": "sample", "forward_seconds": "forward", "backward_seconds": "backward"}
+    names["peak_bytes"] = "peak memory"
+    found: dict[tuple[object, ...], list[str]] = {}
+    for metric, name in names.items():
+        for row in table[table["metric"] == metric].itertuples():
+            key = (row.label, row.way, row.batch, row.n, row.k)
+            found.setdefault(key, []).append(f"{name} {units.of(metric, row.value)}")
+    return {key: ", ".join(parts) for key, parts in found.items()}
+
+
+def first_calls(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Returns, per estimator and way, tracing and compiling at the smallest and the largest size, in steps too."""
+    wide = table.pivot_table(
+        index=["label", "way", *SIZE], columns="metric", values="value", observed=True
+    ).reset_index()
+    for name in ("trace_seconds", "compile_seconds", "total_seconds"):
+        if name not in wide:
+            wide[name] = math.nan
+    wide["first"] = wide[["trace_seconds", "compile_seconds"]].sum(axis=1, min_count=1)
+    wide = wide[wide["first"].notna()].sort_values(["label", "way", "n", "k", "batch"], kind="stable")
+    lines: list[dict[str, object]] = []
+    for (label, way), rows in wide.groupby(["label", "way"], sort=True):
+        for row in [rows.iloc[0], rows.iloc[-1]][: len(rows)]:
+            steps = row["first"] / row["total_seconds"]
+            lines.append(
+                {
+                    "label": label,
+                    "way": way,
+                    "size": f"batch {row['batch']}, n = {row['n']}, k = {row['k']}",
+                    "trace": units.seconds(row["trace_seconds"]),
+                    "compile": units.seconds(row["compile_seconds"]),
+                    "order": [row["trace_seconds"], row["compile_seconds"], row["total_seconds"], steps],
+                    "step": units.seconds(row["total_seconds"]),
+                    "steps": f"{steps:,.0f}" if steps == steps else "–",
+                }
+            )
+    return lines
+
+
+def printed(table: pd.DataFrame, style: str) -> str:
+    """Returns the timings as `markdown` or `latex`, a table per size, or as `csv`, a line per method, way and size."""
+    if style == "csv":
+        keys = ["label", "estimator", "params", "samples", *SIZE, "backend", "device", "dtype", "mode"]
+        pivot = pd.DataFrame(table.set_index([*keys, "metric"])[["value", "std_error"]].unstack("metric"))
+        pivot.columns = pd.Index([metric + ("" if part == "value" else "_std_error") for part, metric in pivot.columns])
+        return str(pivot.dropna(axis=1, how="all").reset_index().to_csv(index=False, lineterminator="\n"))
+    left, right = ("**", "**") if style == "markdown" else "⟦⟧"
+    parts = []
+    for block in blocks(table):
+        heads = ["estimator"]
+        for way in block.ways:
+            heads += [way, *(f"× {name}" for name in block.baselines)]
+        lines = []
+        for label, costs in block.lines:
+            cells = [label]
+            for cost in costs:
+                text = "–" if cost is None else f"{left}{cost.text}{right}" if cost.best else cost.text
+                cells += [text, *(cost.ratios if cost else ["–"] * len(block.baselines))]
+            lines.append(cells)
+        text = tabulate(
+            lines, heads, tablefmt={"markdown": "github", "latex": "latex_booktabs"}[style], disable_numparse=True
+        )
+        title = {"markdown": f"**{block.name}**\n\n", "latex": f"% {block.name}\n"}[style]
+        parts.append(title + text + "\n")
+    text = "\n".join(parts)
+    for mark, meant in (
+        ("⟦", r"\textbf{"),
+        ("⟧", "}"),
+        ("±", r"$\pm$"),
+        ("–", "--"),
+        ("×", r"$\times$"),
+        ("µ", r"$\mu$"),
+    ):
+        text = text.replace(mark, meant) if style == "latex" else text
+    return text

@@ -1,0 +1,79 @@
+"""What the timings say, a sentence each, with the interval of every number that has one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from . import exponents, pareto, timing, units
+from .load import TARGET
+from .slopes import Family
+
+_KNOWN = 0.6  # the widest interval of an exponent that a sentence is made of
+
+
+def headlines(
+    table: pd.DataFrame, found: Sequence[Family], ways: Sequence[str], batch: int, fronts: Sequence[pareto.Matched]
+) -> list[str]:
+    """Returns the findings about cost, a sentence each; none about what was not timed."""
+    simple = timing.variant(table, "simple")
+    sentences = []
+    for way in ways:
+        if simple is None:
+            break
+        own = table[(table["way"] == way) & (table["batch"] == batch)]
+        parts = []
+        for group in timing.BASELINES:
+            name = timing.baseline(table, group)
+            ratios = timing.against(own, simple, name, "label") if name else pd.DataFrame()
+            if len(ratios):
+                parts.append(f"{_between(ratios)} {group} ({name})")
+        if parts:
+            sentences.append(f"{simple} costs {', and '.join(parts)}: one step on {way}, batch {batch}.")
+        grown = [
+            f"{family.axis}^{slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f}) at {family.held}"
+            for family in exponents.axes_of(found)
+            if (slope := exponents.exponents(own, family, "total_seconds", way, batch).get(simple))
+            and slope.high - slope.low < _KNOWN
+        ]
+        if grown:
+            sentences.append(f"On {way} the time of {simple} grows as {' and '.join(grown)}.")
+    seen = set()
+    for match in fronts:
+        if match.way in seen:
+            continue
+        seen.add(match.way)
+        best = match.points[match.points["best"]].sort_values("seconds").to_dict("records")
+        told = [_choice(row) for row in best]
+        own = match.points[match.points["best_of_law"] & ~match.points["best"]].sort_values("seconds")
+        also = [_choice(row) for row in own.to_dict("records")]
+        sentences.append(
+            f"Least error for its time on {match.experiment}'s {match.problem}, n = {match.n}, k = {match.k}, "
+            f"{match.way}, per row of a batch of {match.batch}: {', '.join(told)}"
+            + (f"; of those that sample from the target law also {', '.join(also)}." if also else ".")
+        )
+    return sentences
+
+
+def _choice(row: dict[str, Any]) -> str:
+    law = "" if row["law"] == TARGET else f"{row['law'].replace('_', ' ')}, "
+    return f"{row['label']} from {units.seconds(row['seconds'])} ({law}error {row['error']:.3g})"
+
+
+def _between(ratios: pd.DataFrame) -> str:
+    """Returns the range of a ratio over sizes, its ends with their intervals."""
+    if len(ratios) == 1 or ratios["value"].max() < 1.1 * ratios["value"].min():
+        row = ratios.iloc[-1]
+        return f"{_with_interval(row)} (n = {row['n']}, k = {row['k']}) as much as"
+    low, high = ratios.loc[ratios["value"].idxmin()], ratios.loc[ratios["value"].idxmax()]
+    ends = [f"{_with_interval(row)} (n = {row['n']}, k = {row['k']})" for row in (low, high)]
+    return f"between {ends[0]} and {ends[1]} as much as"
+
+
+def _with_interval(row: pd.Series[Any]) -> str:
+    if row["low"] != row["low"]:
+        return units.ratio(row["value"])
+    low, high = (units.ratio(row[name]).removesuffix("×") for name in ("low", "high"))
+    return units.ratio(row["value"]) + (f" [{low}–{high}]" if low != high else "")

@@ -1,0 +1,120 @@
+"""Error against time: which estimator for how many microseconds.
+
+An error belongs to a time where estimator, parameters, samples, n and k are the same. Where an estimator was timed with
+other parameters than it was judged with, its time stands in for the missing one, and the point says so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .load import TARGET, problems, series_of, summarise
+from .tables import REFERENCE
+
+_FIRST = {"figure1": 0, "figure3": 1}
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The estimators of one problem that have both an error and a time.
+
+    Attributes:
+      experiment, problem: where the error is from.
+      n, k, batch, way: where the time is from; `series` is the backend of the errors.
+      points: `label law plug_in reference seconds seconds_se error error_se best best_of_law note`, one an estimator;
+        seconds a row; `best`: on the front, `best_of_law`: on that of those that sample from the target law.
+      untimed: the labels that have an error and no time here.
+    """
+
+    experiment: str
+    problem: str
+    series: str
+    n: int
+    k: int
+    batch: int
+    way: str
+    points: pd.DataFrame
+    untimed: tuple[str, ...]
+
+
+def matches(rows: pd.DataFrame, timings: pd.DataFrame, way: str) -> list[Matched]:
+    """Returns the problems of `rows` with two timed estimators or more at their n and k, the paper's figures first.
+
+    Args:
+      rows: quality rows, `load.Results.rows`.
+      timings: `timing.Timings.table`.
+      way: the way to take times from; of several batches the largest counts.
+    """
+    own = timings[(timings["way"] == way) & (timings["metric"] == "total_seconds")]
+    found = []
+    for experiment in sorted(rows["experiment"].unique()):
+        for name, group in problems(rows, experiment):
+            n, k = int(group["n"].iloc[0]), int(group["k"].iloc[0])
+            sized = own[(own["n"] == n) & (own["k"] == k)]
+            if sized.empty:
+                continue
+            sized = sized[sized["batch"] == sized["batch"].max()]
+            errors = summarise(group)
+            errors = errors[(errors["metric"] == "error") & errors["value"].notna()]
+            if errors.empty:
+                continue
+            series = series_of(group)[0]
+            errors = errors[errors["series"] == series]
+            points = pd.DataFrame([point for row in errors.to_dict("records") if (point := _point(row, sized))])
+            if len(points) < 2:
+                continue
+            points["best"] = front(points)
+            points["best_of_law"] = front(points[points["law"] == TARGET]).reindex(points.index, fill_value=False)
+            problem = f"{group['objective'].iloc[0]}{f' ({name})' if name else ''}"
+            untimed = tuple(sorted(set(errors["label"]) - set(points["label"])))
+            batch = int(sized["batch"].iloc[0])
+            found.append(Matched(experiment, problem, series, n, k, batch, way, points, untimed))
+    return sorted(found, key=lambda match: (_FIRST.get(match.experiment, 9), -len(match.points), match.experiment))
+
+
+def _point(row: dict[str, Any], sized: pd.DataFrame) -> dict[str, Any] | None:
+    timed = sized[(sized["estimator"] == row["estimator"]) & (sized["samples"] == row["samples"])]
+    same = timed[timed["params"] == row["params"]]
+    if timed.empty:
+        return None
+    chosen = (timed if same.empty else same).iloc[0]
+    batch = float(chosen["batch"])
+    return {
+        "label": row["label"],
+        "law": row["law"],
+        "plug_in": row["plug_in"],
+        "reference": row["estimator"] == REFERENCE,
+        "seconds": chosen["value"] / batch,
+        "seconds_se": chosen["std_error"] / batch,
+        "error": row["value"],
+        "error_se": row["std_error"],
+        "note": "" if len(same) else f"timed with {_differing(chosen['params'], row['params'])}",
+    }
+
+
+def _differing(timed: str, judged: str) -> str:
+    """Returns the parameters of the first of two records that the second does not share."""
+    own, other = json.loads(timed), json.loads(judged)
+    told = [f"{name} {value}" for name, value in own.items() if other.get(name, value) != value or name not in other]
+    return ", ".join(told) or "its default parameters"
+
+
+def front(points: pd.DataFrame) -> pd.Series[bool]:
+    """Returns which points no other beats: none is faster with as little error, nor as fast with less.
+
+    The exact gradient itself, a reference, is not a contestant.
+    """
+    best: dict[Any, bool] = dict.fromkeys(points.index, False)
+    least = float("inf")
+    contestants = points[~points["reference"]].sort_values(["seconds", "error"], kind="stable")
+    for seconds, group in contestants.groupby("seconds", sort=True):
+        del seconds
+        error = float(group["error"].min())
+        if error < least:
+            least = error
+            best |= dict.fromkeys(group.index[group["error"] == error], True)
+    return pd.Series(best, index=points.index, dtype=bool)

@@ -1,0 +1,53 @@
+"""Seconds and bytes as people read them."""
+
+from __future__ import annotations
+
+import math
+
+_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+
+
+def seconds(value: float, std_error: float = 0.0) -> str:
+    """Returns a duration with three digits in its unit, `12.3 ms`, and with a standard error what digits it has."""
+    return _in_units(value, std_error, _SECONDS)
+
+
+def size(value: float, std_error: float = 0.0) -> str:
+    """Returns bytes with three digits in their unit, a power of 1024: `1.50 MiB`."""
+    return _in_units(value, std_error, _BYTES)
+
+
+def of(name: str, value: float, std_error: float = 0.0) -> str:
+    """Returns the value of a metric, or of asv's unit, of that name."""
+    if name.endswith("seconds"):
+        return seconds(value, std_error)
+    return size(value, std_error) if name.endswith("bytes") else f"{value:.4g}"
+
+
+def ratio(value: float) -> str:
+    """Returns how many times as much, with three digits at most: `0.83×`, `12.3×`, `140×`."""
+    if value != value:
+        return "–"
+    return f"{_digits(value, 2 if value < 10 else 3)}×"
+
+
+def _in_units(value: float, std_error: float, units: tuple[tuple[float, str], ...]) -> str:
+    if value != value:
+        return "–"
+    # 999.7 µs rounds to 1.00 ms: choose the unit by the number that will be printed.
+    scale, unit = next((pair for pair in units if abs(value) >= 0.9995 * pair[0]), units[-1] if value else units[0])
+    value, std_error = value / scale, std_error / scale
+    decimals = min(max(0, -math.floor(math.log10(std_error))), 3) if std_error > 0 else 0
+    error = f"{std_error:.{decimals}f}" if std_error == std_error else "?"
+    if std_error == std_error and not float(error):
+        return f"{_digits(value, 3)} {unit}"
+    return f"{value:.{decimals}f} ± {error} {unit}" if error != "?" else f"{_digits(value, 3)} {unit} ± ?"
+
+
+def _digits(value: float, digits: int) -> str:
+    """Returns a positive number with at least so many digits, never in powers of ten."""
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(decimals, 4)}f}"
