@@ -110,6 +110,23 @@ def rational(weights: Sequence[Fraction], k: int) -> tuple[Fraction, list[Fracti
     return whole[k], marginals
 
 
+def sequential_sample(theta: np.ndarray, k: int, uniforms: np.ndarray) -> tuple[np.ndarray, float]:
+    """Returns one sample, deciding items last to first, and the smallest |u − p| of its decisions.
+
+    A sample of another implementation may differ where that gap is of the size of rounding, and only there.
+    """
+    table = log_table(theta, k)
+    z, left, gap = np.zeros(len(theta)), k, math.inf
+    for i in reversed(range(len(theta))):
+        if left == 0:
+            break
+        p = float(np.exp(theta[i] + table[i, left - 1] - table[i + 1, left]))
+        z[i] = float(uniforms[i] < p)
+        left -= int(z[i])
+        gap = min(gap, abs(float(uniforms[i]) - p))
+    return z, gap
+
+
 def splitting_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, pairs: Sequence[int]) -> tuple[np.ndarray, float]:
     """Returns one sample, splitting counts down a tree, and the least distance of a uniform from a change of decision.
 
