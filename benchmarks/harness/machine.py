@@ -64,7 +64,7 @@ def _hold(cores: list[int]) -> None:
 
 
 @contextmanager
-def alone(command: str, notice: Callable[[str], None], path: Path = LOCK) -> Iterator[None]:
+def alone(command: str, notice: Callable[[str], None], path: Path | None = None) -> Iterator[None]:
     """Waits until no other process of this machine is timing, and keeps others waiting until the block ends.
 
     The system frees the lock of a process that dies. The file stays, empty.
@@ -72,8 +72,9 @@ def alone(command: str, notice: Callable[[str], None], path: Path = LOCK) -> Ite
     Args:
       command: what others are told that they wait for.
       notice: called once with a message if there is a wait.
-      path: the lock file.
+      path: the lock file; `LOCK` if left out.
     """
+    path = path or LOCK
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError:  # another user's: it can be locked, and not written
