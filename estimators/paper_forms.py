@@ -19,7 +19,7 @@ def _simple(marginals: Callable[..., Array]) -> Callable[..., Array]:
     """Returns the rule (∂μ/∂θ)ᵀ·mean_s ∇f(z_s), by reverse mode through `marginals`."""
 
     # Print has the product with ∂μ/∂θ, by forward mode (Eq. 7: it is symmetric). Forward over reverse takes 1.3 to 1.9
-    # times as long on torch (float32, one core, 64 rows, n=128 and 1000); on jax it takes as long, and 0.6 times as long
+    # times as long on torch (float32, one core, 64 rows, n=128 and 1000); on jax as long, and 0.6 times as long
     # for the sequential form at n=1000.
     def rule(ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int) -> Array:
         del z, draws
