@@ -33,7 +33,7 @@ class Case:
         return f"{self.subject}-{self.backend}-n{self.n}-k{self.k}-batch{self.batch}-{self.dtype}"
 
 
-SMALL, MIDDLE, LARGE = SIZES = ((10, 5, 64), (128, 10, 64), (1024, 50, 64))  # n, k, batch
+_, MIDDLE, LARGE = SIZES = ((10, 5, 64), (128, 10, 64), (1024, 50, 64))  # n, k, batch
 BACKENDS = ("torch", "jax")
 
 
@@ -41,11 +41,9 @@ def _grid(subjects: tuple[str, ...], sizes: tuple[tuple[int, int, int], ...]) ->
     return tuple(Case(subject, backend, *size) for subject, backend, size in product(subjects, BACKENDS, sizes))
 
 
-ESTIMATORS = (
-    *_grid(("simple", "sfe", "ste_gumbel", "softsub"), SIZES),
-    *_grid(("imle_sog",), (MIDDLE,)),  # its noise alone takes jax 3 s to compile
-)
-FUNCTIONS = _grid(("marginals", "covariance_product", "sample", "entropy"), (MIDDLE, LARGE))
+# At one size what shares its work with another (sfe samples as simple does), or costs jax seconds to compile.
+ESTIMATORS = _grid(("simple", "ste_gumbel", "softsub"), SIZES) + _grid(("sfe", "imle_sog"), (MIDDLE,))
+FUNCTIONS = _grid(("marginals", "covariance_product", "sample", "entropy"), (LARGE,))
 BY_ID = {case.id: case for case in ESTIMATORS + FUNCTIONS}
 
 # Whose bias, variance and error are followed: exact where they can be, then a few that take samples.
