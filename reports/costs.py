@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +11,8 @@ from tabulate import tabulate
 
 from . import timing, units
 from .timing import BASELINES, SIZE
+
+_LATEX = {"⟦": r"\textbf{", "⟧": "}", "±": r"$\pm$", "–": "--", "×": r"$\times$", "µ": r"$\mu$"}
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _fastest(part: pd.DataFrame) -> set[str]:
     low = part.loc[part["value"].idxmin()]
     reach = 2 * (part["std_error"].fillna(0.0) ** 2 + (low["std_error"] if low["std_error"] > 0 else 0.0) ** 2) ** 0.5
     close = set(part.index[part["value"] - low["value"] <= reach])
-    return close if len(part) > 1 and 2 * len(close) <= len(part) + 1 else set()
+    return close if len(part) > 1 and (len(close) == 1 or 2 * len(close) <= len(part)) else set()
 
 
 def _details(table: pd.DataFrame) -> Mapping[tuple[object, ...], str]:
@@ -128,14 +130,22 @@ def first_calls(table: pd.DataFrame) -> list[dict[str, object]]:
 
 def printed(table: pd.DataFrame, style: str) -> str:
     """Returns the timings as `markdown` or `latex`, a table per size, or as `csv`, a line per method, way and size."""
-    if style == "csv":
-        keys = ["label", "estimator", "params", "samples", *SIZE, "backend", "device", "dtype", "mode"]
-        pivot = pd.DataFrame(table.set_index([*keys, "metric"])[["value", "std_error"]].unstack("metric"))
-        pivot.columns = pd.Index([metric + ("" if part == "value" else "_std_error") for part, metric in pivot.columns])
-        return str(pivot.dropna(axis=1, how="all").reset_index().to_csv(index=False, lineterminator="\n"))
+    return wide(table) if style == "csv" else text(blocks(table), style)
+
+
+def wide(table: pd.DataFrame) -> str:
+    """Returns the timings as CSV: seconds and bytes in full, with their standard errors."""
+    keys = ["label", "estimator", "params", "samples", *SIZE, "backend", "device", "dtype", "mode"]
+    pivot = pd.DataFrame(table.set_index([*keys, "metric"])[["value", "std_error"]].unstack("metric"))
+    pivot.columns = pd.Index([metric + ("" if part == "value" else "_std_error") for part, metric in pivot.columns])
+    return str(pivot.dropna(axis=1, how="all").reset_index().to_csv(index=False, lineterminator="\n"))
+
+
+def text(found: Sequence[Block], style: str) -> str:
+    """Returns a table per size as `markdown` or `latex`, the fastest in bold."""
     left, right = ("**", "**") if style == "markdown" else "⟦⟧"
     parts = []
-    for block in blocks(table):
+    for block in found:
         heads = ["estimator"]
         for way in block.ways:
             heads += [way, *(f"× {name}" for name in block.baselines)]
@@ -143,22 +153,13 @@ def printed(table: pd.DataFrame, style: str) -> str:
         for label, costs in block.lines:
             cells = [label]
             for cost in costs:
-                text = "–" if cost is None else f"{left}{cost.text}{right}" if cost.best else cost.text
-                cells += [text, *(cost.ratios if cost else ["–"] * len(block.baselines))]
+                told = "–" if cost is None else f"{left}{cost.text}{right}" if cost.best else cost.text
+                cells += [told, *(cost.ratios if cost else ["–"] * len(block.baselines))]
             lines.append(cells)
-        text = tabulate(
-            lines, heads, tablefmt={"markdown": "github", "latex": "latex_booktabs"}[style], disable_numparse=True
-        )
+        format_ = {"markdown": "github", "latex": "latex_booktabs"}[style]
         title = {"markdown": f"**{block.name}**\n\n", "latex": f"% {block.name}\n"}[style]
-        parts.append(title + text + "\n")
-    text = "\n".join(parts)
-    for mark, meant in (
-        ("⟦", r"\textbf{"),
-        ("⟧", "}"),
-        ("±", r"$\pm$"),
-        ("–", "--"),
-        ("×", r"$\times$"),
-        ("µ", r"$\mu$"),
-    ):
-        text = text.replace(mark, meant) if style == "latex" else text
-    return text
+        parts.append(title + tabulate(lines, heads, tablefmt=format_, disable_numparse=True) + "\n")
+    whole = "\n".join(parts)
+    for mark, meant in _LATEX.items() if style == "latex" else ():
+        whole = whole.replace(mark, meant)
+    return whole

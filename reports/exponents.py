@@ -11,6 +11,8 @@ import pandas as pd
 from . import slopes, timing
 from .slopes import Family, Slope
 
+_FEW = 3
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -47,7 +49,7 @@ CLAIMS = (
         "SIMPLE, as in this library", "simple", "this project", "O(n √k) at most", "n¹ k^½", "O(log n) deep", "n⁰ k⁰"
     ),
     Claim("SoftSub", "softsub", _PAPER, "O(n k)", "n¹ k¹", "O(k log n)", "n⁰ k¹"),
-    Claim("straight-through Gumbel-top-k", "ste_gumbel", "nobody: a baseline"),
+    Claim("straight-through Gumbel-top-k", "ste_gumbel", "nobody, a baseline"),
 )
 
 
@@ -85,6 +87,8 @@ def measured(slope: Slope | None, axis: str, *, interval: bool) -> Measured:
         return NOTHING
     limits = f"{slope.low:.2f} to {slope.high:.2f}"
     text = f"{slope.value:.2f} ({limits})" if interval else f"{slope.value:.2f} ± {slope.std_error:.2f}"
+    if interval and len(slope.sizes) == _FEW:  # one degree of freedom: the interval says that nothing is known
+        text = f"{slope.value:.2f}, from {_FEW} sizes"
     detail = f"95 % interval {limits}; fitted on {axis} = {', '.join(map(str, slope.sizes))}"
     return Measured(text, detail, slope.value)
 

@@ -12,12 +12,13 @@ from .load import TARGET
 from .slopes import Family
 
 _KNOWN = 0.6  # the widest interval of an exponent that a sentence is made of
+_FACTOR = 2  # and of a ratio, its upper end over its lower
 
 
 def headlines(
     table: pd.DataFrame, found: Sequence[Family], ways: Sequence[str], batch: int, fronts: Sequence[pareto.Matched]
 ) -> list[str]:
-    """Returns the findings about cost, a sentence each; none about what was not timed."""
+    """Returns the findings about cost, a sentence each; none about what was not timed, or is hardly known."""
     simple = timing.variant(table, "simple")
     sentences = []
     for way in ways:
@@ -29,9 +30,10 @@ def headlines(
             name = timing.baseline(table, group)
             ratios = timing.against(own, simple, name, "label") if name else pd.DataFrame()
             if len(ratios):
-                parts.append(f"{_between(ratios)} {group} ({name})")
+                range_, left_out = _between(ratios)
+                parts.append(f"{range_} the time of {group} ({name}{left_out})")
         if parts:
-            sentences.append(f"{simple} costs {', and '.join(parts)}: one step on {way}, batch {batch}.")
+            sentences.append(f"{simple} takes {', and '.join(parts)}: one step on {way}, batch {batch}.")
         grown = [
             f"{family.axis}^{slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f}) at {family.held}"
             for family in exponents.axes_of(found)
@@ -40,11 +42,7 @@ def headlines(
         ]
         if grown:
             sentences.append(f"On {way} the time of {simple} grows as {' and '.join(grown)}.")
-    seen = set()
-    for match in fronts:
-        if match.way in seen:
-            continue
-        seen.add(match.way)
+    for match in fronts[:1]:  # the others are beside it in their section
         best = match.points[match.points["best"]].sort_values("seconds").to_dict("records")
         told = [_choice(row) for row in best]
         own = match.points[match.points["best_of_law"] & ~match.points["best"]].sort_values("seconds")
@@ -62,14 +60,17 @@ def _choice(row: dict[str, Any]) -> str:
     return f"{row['label']} from {units.seconds(row['seconds'])} ({law}error {row['error']:.3g})"
 
 
-def _between(ratios: pd.DataFrame) -> str:
-    """Returns the range of a ratio over sizes, its ends with their intervals."""
-    if len(ratios) == 1 or ratios["value"].max() < 1.1 * ratios["value"].min():
-        row = ratios.iloc[-1]
-        return f"{_with_interval(row)} (n = {row['n']}, k = {row['k']}) as much as"
+def _between(ratios: pd.DataFrame) -> tuple[str, str]:
+    """Returns the range of a ratio over the sizes where it is known, its ends with intervals; and what is left out."""
+    known = ratios[ratios["high"] <= _FACTOR * ratios["low"]]
+    ratios, unknown = (known, len(ratios) - len(known)) if len(known) else (ratios, 0)
     low, high = ratios.loc[ratios["value"].idxmin()], ratios.loc[ratios["value"].idxmax()]
-    ends = [f"{_with_interval(row)} (n = {row['n']}, k = {row['k']})" for row in (low, high)]
-    return f"between {ends[0]} and {ends[1]} as much as"
+    ends = [low, high] if high["value"] > 1.1 * low["value"] else [high]
+    told = " to ".join(f"{_with_interval(row)} (n = {row['n']}, k = {row['k']})" for row in ends)
+    left_out = (
+        f"; without {unknown} size{'s' if unknown > 1 else ''} where the interval spans more than a factor of {_FACTOR}"
+    )
+    return told, left_out if unknown else ""
 
 
 def _with_interval(row: pd.Series[Any]) -> str:

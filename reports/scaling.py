@@ -38,6 +38,7 @@ def section(results: Results) -> dict[str, Any] | None:
     found = slopes.families(
         {label: set(zip(rows["n"], rows["k"], strict=True)) for label, rows in shown.groupby("label")}
     )
+    blocks = costs.blocks(table)
     claimed = exponents.claims(table, found, ways, batch)
     matched = [match for way in ways for match in pareto.matches(results.rows, table, way)[:_FIGURES_OF_FRONTS]]
     return about | {
@@ -52,14 +53,15 @@ def section(results: Results) -> dict[str, Any] | None:
         "families": found,
         "claims": {"axes": exponents.axes_of(found), "ways": ways, "lines": claimed},
         "exponents": exponents.of_all(table, found, ways, batch),
-        **_opened(costs.blocks(table)),
+        **_opened(blocks),
         "ratios": [figure for figure in (*_backends(table, ways), *_modes(table)) if figure],
         "first": costs.first_calls(table),
         "fronts": [_front(match) for match in matched],
         "unmatched": _unmatched(results.rows, table),
         "files": {
-            kind: data_link(f"{mime};charset=utf-8", costs.printed(table, kind.lower()).encode())
-            for kind, mime in (("CSV", "text/csv"), ("Markdown", "text/markdown"), ("LaTeX", "application/x-tex"))
+            "CSV": data_link("text/csv;charset=utf-8", costs.wide(table).encode()),
+            "Markdown": data_link("text/markdown;charset=utf-8", costs.text(blocks, "markdown").encode()),
+            "LaTeX": data_link("application/x-tex;charset=utf-8", costs.text(blocks, "latex").encode()),
         },
     }
 

@@ -74,10 +74,12 @@ def families(timed: Mapping[str, Iterable[tuple[int, int]]]) -> list[Family]:
 
 
 def _share(pairs: Sequence[tuple[int, int]], part: int) -> Family:
-    """Returns the sizes whose k is n/part to rounding."""
+    """Returns the sizes whose k is n/part to rounding, and within a fifth: 1 of 10 items is no sixteenth."""
     own: dict[int, int] = {}
     for n, k in pairs:
-        if k in (n // part, -(-n // part)) and abs(k - n / part) <= abs(own.get(n, math.inf) - n / part):
+        if k in (n // part, -(-n // part)) and abs(k - n / part) <= min(
+            abs(own.get(n, math.inf) - n / part), n / part / 5
+        ):
             own[n] = k
     exact = all(k * part == n for n, k in own.items())
     return Family("n", f"k = n/{part}" + ("" if exact else ", rounded"), tuple(sorted(own.items())))

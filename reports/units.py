@@ -36,7 +36,8 @@ def _in_units(value: float, std_error: float, units: tuple[tuple[float, str], ..
     if value != value:
         return "–"
     # 999.7 µs rounds to 1.00 ms: choose the unit by the number that will be printed.
-    scale, unit = next((pair for pair in units if abs(value) >= 0.9995 * pair[0]), units[-1] if value else units[0])
+    fitting = (pair for pair in units if abs(value) >= 0.9995 * pair[0])
+    scale, unit = next(fitting, units[-1]) if value else next(pair for pair in units if pair[0] == 1)
     value, std_error = value / scale, std_error / scale
     decimals = min(max(0, -math.floor(math.log10(std_error))), 3) if std_error > 0 else 0
     error = f"{std_error:.{decimals}f}" if std_error == std_error else "?"
@@ -49,5 +50,6 @@ def _digits(value: float, digits: int) -> str:
     """Returns a positive number with at least so many digits, never in powers of ten."""
     if value == 0:
         return "0"
+    value = float(f"{value:.{digits - 1}e}")
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{min(decimals, 4)}f}"

@@ -131,7 +131,8 @@ def timing_rows(
                 row |= {"exact": 0, "status": "ok", "run": run, "reason": "", "batch": 64, "mode": mode, "threads": 1}
                 row |= {"environment": environment} | changed
                 row["cell"] = "-".join(
-                    str(row[key]) for key in ("estimator", "n", "k", "backend", "batch", "mode", "environment")
+                    str(row[key])
+                    for key in ("estimator", "n", "k", "backend", "batch", "mode", "threads", "environment")
                 )
                 values = {
                     "sample_seconds": 0.2 * total,
@@ -139,7 +140,7 @@ def timing_rows(
                     "backward_seconds": 0.6 * total,
                 }
                 values |= {"total_seconds": total, "peak_bytes": 4.0 * 64 * n * (k if name == "softsub" else 3)}
-                if mode == "compiled":
+                if row["mode"] == "compiled":
                     values |= {"trace_seconds": 0.1, "compile_seconds": 0.4}
                 if row["status"] != "ok":
                     values = {"": None}

@@ -1,0 +1,117 @@
+"""asv's history on the page: the largest sure changes first, machines apart, and no history where there is none."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pandas as pd
+import pytest
+import reports_store
+from click.testing import CliRunner
+from test_reports import Page
+
+from reports import changes, load, page
+from reports.__main__ import main
+
+COLUMNS = "commit date benchmark params value unit low high machine environment".split()
+
+
+def measured(benchmark: str, values: list[float], *, unit: str = "seconds", error: float = 0.01, machine: str = "box"):
+    """Returns a row for each commit; intervals of a relative error, none for 0."""
+    return [
+        (
+            f"{turn:07x}{'0' * 33}",
+            pd.Timestamp("2026-03-01", tz="UTC") + pd.Timedelta(days=turn),
+            benchmark,
+            "simple, 64",
+            value,
+            unit,
+            value * (1 - error) if error else float("nan"),
+            value * (1 + error) if error else float("nan"),
+            machine,
+            "py3.11",
+        )
+        for turn, value in enumerate(values)
+    ]
+
+
+def frame(*parts: list[tuple[object, ...]]) -> pd.DataFrame:
+    return pd.DataFrame([row for part in parts for row in part], columns=COLUMNS)
+
+
+def lines_of(table: pd.DataFrame) -> list[dict[str, object]]:
+    section = changes.section(table, "somewhere")
+    assert section is not None
+    return [line for part in section["parts"] for line in part]
+
+
+def test_largest_change_that_intervals_part_is_on_top():
+    noisy = measured("b.time_noisy", [1.0, 3.0], error=0.9)
+    small, large = measured("b.time_small", [1.0, 0.9, 0.8]), measured("b.time_large", [1.0, 1.5, 2.0])
+    lines = lines_of(frame(noisy, small, large, measured("b.time_same", [1.0, 1.001])))
+    assert [line["benchmark"] for line in lines] == ["b.time_large", "b.time_small", "b.time_noisy", "b.time_same"]
+    assert [line["sure"] for line in lines] == [True, True, False, False]
+    assert [line["slower"] for line in lines[:2]] == [True, False]
+    assert lines[0]["ratio"] == "2.0×" and lines[0]["before"] == "1.00 s" and lines[0]["now"] == "2.00 s"
+
+
+def test_metrics_without_intervals_are_never_sure():
+    (line,) = lines_of(frame(measured("b.track_bias", [0.0, 0.1], unit="1", error=0)))
+    assert not line["sure"] and line["ratio"] == "–" and line["now"] == "0.1 1"
+
+
+def test_machines_are_not_compared():
+    both = frame(measured("b.time", [1.0, 1.0]), measured("b.time", [9.0, 9.0], machine="other"))
+    lines = lines_of(both)
+    assert [line["ratio"] for line in lines] == ["1.0×", "1.0×"]
+    assert {line["where"] for line in lines} == {"box", "other"}
+
+
+def test_one_commit_shows_values_and_claims_no_change():
+    section = changes.section(frame(measured("b.time", [1.0])), "somewhere")
+    assert section is not None and section["changed"] == 0 and changes.headline(section) == []
+
+
+def test_history_without_values_is_none():
+    assert changes.section(frame([]), "somewhere") is None
+
+
+@pytest.mark.parametrize("values", [[1.0], [2.0, 2.0], [0.0, 0.0, 1.0], [-1.0, 3.0]])
+def test_line_over_the_commits_stays_inside_its_frame(values):
+    (line,) = lines_of(frame(measured("b.track_<bias>", values)))
+    svg = str(line["svg"])
+    points = [float(number) for number in re.findall(r"-?[\d.]+", re.search(r'points="([^"]+)"', svg)[1])]
+    assert len(points) == 2 * len(values)
+    assert all(0 <= x <= 132 for x in points[::2]) and all(0 <= y <= 26 for y in points[1::2])
+    assert "<bias>" not in svg and 'role="img"' in svg and "<title" in svg
+
+
+def test_page_shows_the_history_and_its_largest_change(tmp_path):
+    results = load.read(reports_store.write(tmp_path / "s.sqlite", save_one))
+    text = page.build(results, frame(measured("b.time_large", [1.0, 2.0]), measured("b.same", [1.0, 1.0])), "a folder")
+    parsed = Page(text)
+    assert parsed.ids["history"] == 1 and "Read from a folder" in text
+    assert all(figure["role"] == "img" and figure["aria-labelledby"] for figure in parsed.figures)
+    assert "1 of 2 benchmarks changed beyond their intervals, b.time_large simple, 64 most: from 1.00 s to 2.00 s." in (
+        unescape(text)
+    )
+
+
+def save_one(_, save):
+    save(reports_store.cell_of("simple", n=20), {"bias": 0.1}, experiment="sweep")
+
+
+def test_named_folder_without_results_ends_in_one_line(tmp_path):
+    path = reports_store.write(tmp_path / "s.sqlite", save_one)
+    command = ["build", "--store", str(path), "--out", str(tmp_path / "page.html"), "--asv-results", str(tmp_path)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 2 and result.output.startswith("Error: ") and result.output.count("\n") == 1
+    assert "nox -s asv" in result.output
+
+
+def test_folder_that_was_not_named_need_not_exist(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = reports_store.write(tmp_path / "s.sqlite", save_one)
+    result = CliRunner().invoke(main, ["build", "--store", str(path), "--out", "page.html"])
+    assert result.exit_code == 0 and 'id="history"' not in (tmp_path / "page.html").read_text()

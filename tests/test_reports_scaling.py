@@ -1,0 +1,447 @@
+"""The page about time and memory: exponents, fronts and ratios are right, and nothing is mixed or left out silently."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import random
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import reports_store
+from click.testing import CliRunner
+from test_reports import Page
+
+from reports import costs, curves, exponents, load, page, pareto, scaling, slopes, tables, timing, units
+from reports.__main__ import main
+
+Rows = Iterable[Mapping[str, Any]]
+SKIPPED = "would hold 12 GiB, over the budget of 2 GiB"
+
+
+def judged(_: object, save: Any) -> None:
+    """A sweep without figures of its own, with errors at the size of Figure 1."""
+    for estimator, params, law, exact, metrics in reports_store.PLAIN:
+        cell = reports_store.cell_of(estimator, params)
+        save(cell, metrics, experiment="sweep", std_error=0.0 if exact else 0.002, law=law)
+
+
+def store_with(path: Path, rows: Rows, runs: Mapping[str, str] = {}, fill: Any = judged) -> load.Results:
+    """Returns the results of a store with quality rows by `fill` and these timing rows."""
+    return load.read(reports_store.add_timings(reports_store.write(path, fill), rows, runs))
+
+
+def all_rows() -> list[dict[str, Any]]:
+    rows = reports_store.timing_rows()
+    rows += reports_store.timing_rows(
+        {"simple": (1e-4, 1e-6, 1, 0)}, ((10, 5), (64, 8)), backends={"jax": 9.0}, mode="eager"
+    )
+    rows += reports_store.timing_rows({"softsub": (0, 0, 0, 0)}, ((10_000, 5_000),), status="skipped", reason=SKIPPED)
+    rows += reports_store.timing_rows(
+        {"sfe": (0, 0, 0, 0)}, ((2_000, 7),), status="failed", reason="OSError: <no> room"
+    )
+    slow = dict.fromkeys(reports_store.LAWS, (1000.0, 0.0, 0.0, 0.0))
+    return rows + reports_store.timing_rows(slow, environment="laptop", run="old")
+
+
+RUNS = {"old": "2025-01-01T00:00:00+00:00"}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> load.Results:
+    return store_with(tmp_path_factory.mktemp("scaling") / "s.sqlite", all_rows(), RUNS)
+
+
+@pytest.fixture(scope="module")
+def text(results: load.Results) -> str:
+    return page.build(results)
+
+
+@pytest.fixture(scope="module")
+def section(results: load.Results) -> dict[str, Any]:
+    found = scaling.section(results)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def part(text: str) -> str:
+    found = re.search(r'<section id="scaling">.*?</section>', text, re.DOTALL)
+    assert found is not None
+    return found[0]
+
+
+# Slopes
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])
+def test_slope_of_a_power_law_is_its_exponent(exponent):
+    sizes = [16, 64, 256, 1024, 4096]
+    slope = slopes.fit(sizes, [3e-6 * n**exponent for n in sizes], [0.0] * 5)
+    assert slope is not None and slope.value == pytest.approx(exponent, abs=1e-12)
+    assert slope.sizes == (64, 256, 1024, 4096)
+
+
+def test_fixed_cost_of_a_call_does_not_bend_the_slope_over_the_largest_sizes():
+    sizes = [10 * 2**power for power in range(12)]
+    values = [1e-4 + 1e-6 * n for n in sizes]
+    over_largest = slopes.fit(sizes, values, [0.0] * 12)
+    assert over_largest is not None and over_largest.value == pytest.approx(1, abs=0.06)
+    over_smallest = slopes.fit(sizes[:6], values[:6], [0.0] * 6)
+    assert over_smallest is not None and over_smallest.value < 0.6
+
+
+def test_two_sizes_make_no_slope():
+    assert slopes.fit([10, 100], [1.0, 2.0], [0.1, 0.1]) is None
+
+
+def test_interval_of_a_slope_covers_the_exponent_as_often_as_it_says():
+    source = random.Random(5)  # noqa: S311 - no secret
+    sizes = [2**power for power in range(4, 12)]
+    covered = narrow = 0
+    for _ in range(400):
+        values = [n**0.9 * source.lognormvariate(0, 0.1) for n in sizes]
+        slope = slopes.fit(sizes, values, [0.1 * value for value in values])
+        assert slope is not None
+        covered += slope.low <= 0.9 <= slope.high
+        narrow += abs(slope.value - 0.9) <= 0.98 * slope.std_error  # the wrong twin: half of the interval
+    assert covered >= 0.93 * 400
+    assert narrow < 0.9 * 400
+
+
+def test_measurement_error_widens_an_interval_that_scatter_leaves_narrow():
+    sizes = [10, 100, 1000, 10_000]
+    slope = slopes.fit(sizes, [float(n) for n in sizes], [0.2 * n for n in sizes])
+    assert slope is not None
+    # The variance of a least-squares slope with equal errors e in the logarithms: e²/Σ(x − x̄)².
+    spread = sum((math.log(n) - math.log(sizes[0] * sizes[-1]) / 2) ** 2 for n in sizes)
+    assert slope.std_error == pytest.approx(0.2 / math.sqrt(spread))
+    assert slope.high - slope.value == pytest.approx(1.96 * slope.std_error, rel=1e-3)
+
+
+def test_families_are_where_most_estimators_have_three_sizes():
+    small = [(n, k) for n in (16, 64, 256) for k in (1, 2, 8)]
+    large = [*small, *((4096, k) for k in (1, 2, 8, 64, 512))]
+    found = slopes.families({"a": large, "b": small, "c": small})
+    assert [(family.axis, family.held) for family in found] == [("n", "k = 8"), ("n", "k = n/8"), ("k", "n = 256")]
+    assert found[0].sizes == ((16, 8), (64, 8), (256, 8), (4096, 8))
+
+
+def test_share_of_n_counts_as_one_family_when_k_is_rounded():
+    (family,) = slopes.families({"a": [(10, 1), (33, 4), (100, 12), (1000, 125)]})
+    assert family.held == "k = n/8, rounded"
+    assert slopes.families({"a": [(10, 5), (20, 9)]}) == []
+
+
+# Fronts
+
+
+def test_front_is_what_brute_force_finds():
+    source = random.Random(3)  # noqa: S311 - no secret
+    for _ in range(200):
+        count = source.randint(1, 12)
+        points = pd.DataFrame(
+            {
+                "seconds": [source.choice([1, 2, 3, 5, 8]) for _ in range(count)],
+                "error": [source.choice([0.1, 0.2, 0.3]) for _ in range(count)],
+                "reference": [source.random() < 0.1 for _ in range(count)],
+            }
+        )
+        rows = points.to_dict("records")
+
+        def beaten(row, rows=rows):
+            return any(
+                other["seconds"] <= row["seconds"]
+                and other["error"] <= row["error"]
+                and (other["seconds"], other["error"]) != (row["seconds"], row["error"])
+                for other in rows
+                if not other["reference"]
+            )
+
+        assert pareto.front(points).tolist() == [not row["reference"] and not beaten(row) for row in rows]
+
+
+def test_errors_meet_times_of_the_same_size_and_samples_alone(tmp_path):
+    laws = {"simple": (1e-3, 0.0, 0.0, 0.0), "sfe": (2e-3, 0.0, 0.0, 0.0)}
+    rows = reports_store.timing_rows(laws, ((10, 5),), backends={"torch": 1.0})
+    rows += reports_store.timing_rows({"softsub": (9.0, 0, 0, 0)}, ((10, 5),), backends={"torch": 1.0}, samples=8)
+    rows += reports_store.timing_rows({"exact_enum": (9.0, 0, 0, 0)}, ((10, 4),), backends={"torch": 1.0})
+    results = store_with(tmp_path / "s.sqlite", rows)
+    (match,) = pareto.matches(results.rows, timing.choose(results).table, "torch:cpu eager")
+    assert (match.n, match.k, match.batch) == (10, 5, 64)
+    points = match.points.set_index("label")
+    assert points["seconds"].to_dict() == pytest.approx({"simple": 1e-3 / 64, "sfe": 2e-3 / 64})
+    assert points["best"].to_dict() == {"simple": True, "sfe": False}
+    assert set(match.untimed) >= {"exact_enum", "softsub [logits=theta]"}
+
+
+def test_time_with_other_parameters_stands_in_and_says_so(tmp_path):
+    rows = reports_store.timing_rows(backends={"torch": 1.0}, params=json.dumps({"temperature": 0.1}))
+    results = store_with(tmp_path / "s.sqlite", rows)
+    (match, *_) = pareto.matches(results.rows, timing.choose(results).table, "torch:cpu eager")
+    notes = match.points.set_index("label")["note"]
+    assert notes["softsub [logits=theta]"] == "timed with temperature 0.1"
+    section = scaling.section(results)
+    assert section is not None and "softsub [logits=theta] was timed with temperature 0.1" in str(section["fronts"])
+
+
+# Which rows are shown
+
+
+def test_two_environments_are_never_mixed(results, part):
+    timings = timing.choose(results)
+    assert timings.place == "environment e0, 1 thread"
+    assert timings.table["value"].where(timings.table["metric"] != "peak_bytes").max() < 10  # the laptop's are 1000 s
+    (told,) = timings.set_aside
+    assert "laptop" in told and told in unescape(part)
+    assert len(results.timings[results.timings["environment"] == "laptop"]) > 0  # in the table of all timings
+
+
+def test_latest_environment_is_chosen_whatever_its_name(tmp_path):
+    rows = reports_store.timing_rows(environment="a", run="run-1") + reports_store.timing_rows(
+        environment="b", run="new"
+    )
+    results = store_with(tmp_path / "s.sqlite", rows, {"new": "2027-01-01T00:00:00+00:00"})
+    chosen = timing.choose(results)
+    assert chosen.place.startswith("environment b") and chosen.run is not None and chosen.run.name == "new"
+
+
+def test_threads_are_not_mixed_either(tmp_path):
+    rows = reports_store.timing_rows()
+    rows += reports_store.timing_rows({"simple": (5.0, 0, 0, 0)}, ((16, 1),), threads=8, samples=1)
+    chosen = timing.choose(store_with(tmp_path / "s.sqlite", rows))
+    assert chosen.table["value"].where(chosen.table["metric"] == "total_seconds").max() < 1
+    assert "8 threads" in chosen.set_aside[0]
+
+
+def test_skipped_and_failed_cells_are_listed_with_their_reason(text, part):
+    assert SKIPPED in part and "batch 64, n = 10000, k = 5000" in part
+    assert "OSError: &lt;no&gt; room" in part
+    assert 'href="#unmeasured">2 timing cells failed</a>' in text
+
+
+def test_remark_on_a_timed_cell_is_not_a_failure(tmp_path):
+    laws = {"simple": (1e-5, 1e-6, 1.0, 1.0)}
+    rows = reports_store.timing_rows(laws, reason="budget spent at 7 readings")
+    section = scaling.section(store_with(tmp_path / "s.sqlite", rows))
+    assert section is not None and section["missing"] == []
+    assert sum(line["cells"] for line in section["remarks"]) == len(reports_store.SIZES) * 2
+    assert section["growth"]
+
+
+def test_timings_stay_out_of_the_leaderboard(results, tmp_path):
+    bare = load.read(reports_store.write(tmp_path / "bare.sqlite", judged))
+    assert results.rows.equals(bare.rows)  # labels, series, numbers: as if nothing had been timed
+    names = {metric.name for metric in tables.columns_of(results.rows)}
+    assert not names & set(load.TIMED)
+    assert not set(results.timings["metric"]) & {"bias", "error"}
+
+
+def test_store_without_the_columns_of_timings_is_read_as_before(tmp_path):
+    path = reports_store.write(tmp_path / "old.sqlite", judged)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = pd.read_sql("SELECT * FROM rows", connection)
+        connection.execute("DROP VIEW rows")
+        old = rows.drop(columns=["batch", "mode", "threads", "environment"], errors="ignore")
+        old.to_sql("rows", connection, index=False)
+        connection.commit()
+    results = load.read(path)
+    assert results.timings.empty and scaling.section(results) is None
+    page_text = page.build(results)
+    Page(page_text)
+    assert 'id="scaling"' not in page_text and 'id="history"' not in page_text
+
+
+def test_times_of_a_store_without_batches_count_as_one_row(tmp_path):
+    path = reports_store.write(
+        tmp_path / "old.sqlite", lambda _, save: save(reports_store.cell_of("simple"), {"bias": 0.1})
+    )
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = pd.read_sql("SELECT * FROM rows", connection)
+        rows = pd.concat([rows, rows.assign(metric="total_seconds", value=0.5, cell="timed")])
+        connection.execute("DROP VIEW rows")
+        columns = ["batch", "mode", "threads", "environment"]
+        rows.drop(columns=columns, errors="ignore").to_sql("rows", connection, index=False)
+        connection.commit()
+    chosen = timing.choose(load.read(path))
+    assert chosen.place == "an unnamed environment"
+    assert chosen.table[["batch", "value"]].to_numpy().tolist() == [[1, 0.5]]
+
+
+def test_store_of_timings_alone_makes_a_page(tmp_path):
+    results = store_with(tmp_path / "s.sqlite", reports_store.timing_rows(sizes=((10, 5),)), fill=lambda *_: None)
+    text = page.build(results)
+    Page(text)
+    assert "No estimator was both judged and timed" in text
+    assert "python -m benchmarks run figure1" in text
+
+
+def test_store_whose_every_timing_failed_makes_a_page(tmp_path):
+    rows = reports_store.timing_rows(status="failed", reason="RuntimeError: no clock")
+    text = page.build(store_with(tmp_path / "s.sqlite", rows))
+    Page(text)
+    assert "every cell was skipped or failed" in text and "RuntimeError: no clock" in text
+
+
+# The page
+
+
+def test_page_is_well_formed_and_needs_no_network(text):
+    parsed = Page(text)
+    assert [name for name, count in parsed.ids.items() if count > 1] == []
+    assert all(link.startswith(("data:", "#")) for link in parsed.links)
+    assert all(link[1:] in parsed.ids for link in parsed.links if link.startswith("#"))
+
+
+def test_every_figure_of_cost_has_a_name_a_description_and_its_numbers(part):
+    figures = re.findall(r"<figure id=.*?</figure>", part, re.DOTALL)
+    # against n at one k, at one share, against k, and memory: on two backends; jax/torch, compiled/eager; two fronts
+    assert len(figures) == 2 * 4 + 2 + 2
+    for figure in figures:
+        assert re.search(r'<title id="[^"]+">[^<]{10,}</title><desc id="[^"]+">[^<]{10,}</desc>', figure)
+        assert "currentColor" in figure and "#010203" not in figure
+    time = next(figure for figure in figures if "Time against k, torch:cpu eager" in figure)
+    exponent = re.search(r">softsub  ([\d.]+)<", time)
+    assert exponent is not None and float(exponent[1]) == pytest.approx(1, abs=0.05)
+    assert f"softsub {units.seconds(15e-6 + 2e-7 * 1024)} at k 1" in time
+
+
+def test_same_results_give_the_same_bytes(results, text):
+    assert page.build(results) == text
+
+
+def test_page_with_two_thousand_timings_stays_light(tmp_path):
+    laws = {f"estimator_{turn}": law for turn, law in enumerate(list(reports_store.LAWS.values()) * 3)}
+    rows = reports_store.timing_rows(laws, reports_store.SIZES[:11])
+    assert len(rows) > 1900
+    assert len(page.build(store_with(tmp_path / "s.sqlite", rows)).encode()) < 3_200_000
+
+
+def test_exponents_of_known_laws_stand_beside_what_the_paper_states(results, part):
+    table = timing.choose(results).table
+    found = slopes.families({"any": set(zip(table["n"], table["k"], strict=True))})
+    lines = exponents.claims(table, found, ["torch:cpu eager"], 64)
+    by_name = {claim.estimator: [cell.order for cell in cells] for claim, cells in lines}
+    in_n, in_k = by_name["estimators.paper_forms:SIMPLE_SEQUENTIAL"]
+    assert (in_n, in_k) == pytest.approx((1, 1), abs=1e-9)
+    assert by_name["simple"][1] == pytest.approx(0.1, abs=0.03)  # a little less, for the fixed cost
+    assert "estimators.paper_forms:SIMPLE_DIVIDED" not in by_name  # not timed: no line
+    assert "O(log n)" in part and "O(n k)" in part
+
+
+def test_ratios_are_of_medians_with_intervals_of_both_errors(results):
+    table = timing.choose(results).table
+    ratios = timing.against(table, "softsub", "simple", "label")
+    row = ratios[(ratios["n"] == 1024) & (ratios["k"] == 32) & (ratios["way"] == "torch:cpu eager")].iloc[0]
+    soft, simple = 15e-6 + 2e-7 * 1024 * 32, 20e-6 + 4e-7 * 1024 * 32**0.1
+    assert row["value"] == pytest.approx(soft / simple)
+    assert math.log(row["high"] / row["value"]) == pytest.approx(1.96 * math.sqrt(2) * 0.01, rel=1e-3)
+    assert row["low"] * row["high"] == pytest.approx(row["value"] ** 2)
+
+
+def test_ratio_with_an_unknown_error_has_no_interval(tmp_path):
+    rows = reports_store.timing_rows(relative_error=math.nan)
+    table = timing.choose(store_with(tmp_path / "s.sqlite", rows)).table
+    ratios = timing.against(table, "softsub", "simple", "label")
+    assert ratios["value"].notna().all() and ratios["low"].isna().all()
+
+
+def test_fastest_is_marked_with_what_errors_cannot_tell_from_it(tmp_path):
+    laws = {"a": (1.00, 0, 0, 0), "b": (1.01, 0, 0, 0), "c": (1.2, 0, 0, 0), "d": (2.0, 0, 0, 0)}
+    rows = reports_store.timing_rows(laws, ((16, 1),), backends={"torch": 1.0})
+    (block,) = costs.blocks(timing.choose(store_with(tmp_path / "s.sqlite", rows)).table)
+    assert {label: line[0].best for label, line in block.lines if line[0]} == {
+        "a": True,
+        "b": True,
+        "c": False,
+        "d": False,
+    }
+    assert [label for label, _ in block.lines] == ["a", "b", "c", "d"]
+
+
+def test_sentences_quote_what_was_measured(section, text):
+    first = section["headlines"][0]
+    assert re.match(r"simple takes [\d.]+× \[[\d.–]+\] \(n = \d+, k = \d+\) to ", first)
+    assert "of straight-through Gumbel-top-k (ste_gumbel), and" in first and "batch 64" in first
+    assert first in unescape(text)
+    ratios = [(20e-6 + 4e-7 * n * k**0.1) / (10e-6 + 2e-7 * n) for n, k in reports_store.SIZES]
+    quoted = [float(number) for number in re.findall(r"([\d.]+)×", first)[:2]]
+    assert quoted == pytest.approx([min(ratios), max(ratios)], rel=0.03)
+    assert any(sentence.startswith("Least error for its time on sweep") for sentence in section["headlines"])
+
+
+def test_no_sentence_about_what_was_not_timed(tmp_path):
+    laws = {"l2x": (1e-3, 0, 0, 0), "gs": (2e-3, 0, 0, 0)}
+    results = store_with(tmp_path / "s.sqlite", reports_store.timing_rows(laws, ((10, 5), (64, 8))))
+    section = scaling.section(results)
+    assert section is not None and section["headlines"] == []
+
+
+def test_first_calls_are_told_in_steps(results):
+    lines = costs.first_calls(timing.choose(results).table)
+    assert {line["way"] for line in lines} == {"jax:cpu compiled"}  # eager ones have none
+    line = next(line for line in lines if line["label"] == "estimators.paper_forms:SIMPLE_SEQUENTIAL")
+    assert line["trace"] == "100 ms" and line["compile"] == "400 ms"
+    assert line["steps"] == f"{0.5 / (0.5 * 3e-6 * 10 * 5):,.0f}"
+
+
+def test_table_of_times_has_three_forms(tmp_path):
+    path = reports_store.add_timings(reports_store.write(tmp_path / "s.sqlite", judged), all_rows(), RUNS)
+
+    def printed(style: str) -> str:
+        result = CliRunner().invoke(main, ["table", "scaling", "--format", style, "--store", str(path)])
+        assert result.exit_code == 0, result.output
+        assert "set aside: environment laptop" in result.stderr
+        return result.stdout
+
+    markdown = printed("markdown")
+    assert markdown.startswith("**batch 64, n = 10, k = 5**\n\n| estimator") and "| × ste_gumbel" in markdown
+    latex = printed("latex")
+    assert r"\toprule" in latex and r"\textbf{" in latex and "µ" not in latex and "±" not in latex
+    csv = printed("csv").splitlines()
+    assert {"total_seconds", "total_seconds_std_error", "peak_bytes", "trace_seconds"} <= set(csv[0].split(","))
+    assert len(csv) == 1 + len(reports_store.LAWS) * len(reports_store.SIZES) * 2 + 2
+
+
+# Small things
+
+
+@pytest.mark.parametrize(
+    ("value", "std_error", "text"),
+    [
+        (12.34e-6, 0.0, "12.3 µs"),
+        (999.7e-6, 0.0, "1.00 ms"),
+        (0.25, 0.002, "250 ± 2 ms"),
+        (12.312e-3, 0.21e-3, "12.3 ± 0.2 ms"),
+        (3.0, 0.00001, "3.00 s"),
+        (3.0, float("nan"), "3.00 s ± ?"),
+        (2e-9, 0.0, "2.00 ns"),
+        (125.0, 0.0, "125 s"),
+        (float("nan"), 0.0, "–"),
+    ],
+)
+def test_seconds_have_fitting_units_and_the_digits_they_have(value, std_error, text):
+    assert units.seconds(value, std_error) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0 B"), (512, "512 B"), (1536, "1.50 KiB"), (3 * 2**20, "3.00 MiB")])
+def test_bytes_are_in_powers_of_1024(value, text):
+    assert units.size(value) == text
+
+
+def test_names_at_the_ends_of_lines_keep_apart_and_in_order():
+    source = random.Random(1)  # noqa: S311 - no secret
+    for _ in range(100):
+        wanted = sorted(source.random() for _ in range(source.randint(1, 20)))
+        placed = curves.spread(wanted, 0.04)
+        assert all(b - a >= 0.04 - 1e-9 for a, b in itertools.pairwise(placed))
+    assert curves.spread([0.1, 0.5, 0.9], 0.04) == [0.1, 0.5, 0.9]
+    assert curves.spread([0.5, 0.5], 0.04) == pytest.approx([0.48, 0.52])
