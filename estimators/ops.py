@@ -30,6 +30,7 @@ class Ops:
       asarray: `(array) -> array` of this backend, device and dtype; native arrays of that kind pass through.
       stop_gradient: `(array) -> array`, a constant to both modes of differentiation.
       sigmoid: `(array) -> array`, with derivative 0, not NaN, at ±inf, to any order.
+      complex: `(real, imaginary) -> array` of the complex dtype of that precision.
       jvp: `(function, primals, tangents) -> (value, tangent)`; primals and tangents are tuples.
       value_and_grad: `(function, has_aux=False) -> function` returning `(value, gradient)`, or
         `((value, aux), gradient)`; differentiates the first argument; nests.
@@ -53,6 +54,7 @@ class Ops:
     asarray: Callable[..., Array]
     stop_gradient: Callable[[Array], Array]
     sigmoid: Callable[[Array], Array]
+    complex: Callable[[Array, Array], Array]
     jvp: Callable[..., tuple[Array, Array]]
     value_and_grad: Callable[..., Callable[..., tuple[Any, Array]]]
     custom_vjp: Callable[..., Callable[..., Array]]

@@ -101,6 +101,7 @@ def make(device: str, dtype: str) -> Ops:
         asarray=asarray,
         stop_gradient=jax.lax.stop_gradient,
         sigmoid=jax.nn.sigmoid,
+        complex=jax.lax.complex,
         jvp=jax.jvp,
         value_and_grad=lambda function, has_aux=False: jax.value_and_grad(function, has_aux=has_aux),
         custom_vjp=custom_vjp,

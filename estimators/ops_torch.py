@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -13,30 +13,33 @@ import torch
 from .ops import Array, Ops
 
 
+class _Rule(torch.autograd.Function):
+    """A function with its reverse-mode rule. One class for all: making one takes 0.15 ms."""
+
+    # setup_context and a generated vmap rule: without them torch.func's transforms refuse the function.
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(forward: Callable[..., Array], backward: Callable[..., Array], *inputs: Array) -> Array:
+        del backward  # it is for later
+        output = forward(*inputs)
+        # An input handed through as it is cannot be saved for the backward pass; a view of it can.
+        return output.view_as(output) if any(output is given for given in inputs) else output
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Array) -> None:
+        ctx.rule = inputs[1]
+        ctx.save_for_backward(*inputs[2:], output)
+
+    @staticmethod
+    def backward(ctx: Any, out_bar: Array) -> tuple[Array | None, ...]:
+        saved = ctx.saved_tensors
+        return (None, None, ctx.rule(*saved, out_bar), *([None] * (len(saved) - 2)))
+
+
 def custom_vjp(forward: Callable[..., Array], backward: Callable[..., Array]) -> Callable[..., Array]:
     """Returns `forward` with `backward` as its reverse-mode rule; see `Ops`."""
-
-    class Rule(torch.autograd.Function):
-        # setup_context and a generated vmap rule: without them torch.func's transforms refuse the function.
-        generate_vmap_rule = True
-
-        @staticmethod
-        def forward(*inputs: Array) -> Array:
-            output = forward(*inputs)
-            # An input handed through as it is cannot be saved for the backward pass; a view of it can.
-            return output.view_as(output) if any(output is given for given in inputs) else output
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: tuple[Array, ...], output: Array) -> None:
-            ctx.save_for_backward(*inputs, output)
-
-        @staticmethod
-        def backward(ctx: Any, out_bar: Array) -> tuple[Array | None, ...]:
-            saved = ctx.saved_tensors
-            return (backward(*saved, out_bar), *([None] * (len(saved) - 2)))
-
-    apply: Callable[..., Array] = Rule.apply
-    return apply
+    return partial(_Rule.apply, forward, backward)
 
 
 def value_and_grad(function: Callable[..., Any], has_aux: bool = False) -> Callable[..., tuple[Any, Array]]:
@@ -131,6 +134,7 @@ def make(device: str, dtype: str) -> Ops:
         asarray=asarray,
         stop_gradient=torch.Tensor.detach,
         sigmoid=torch.sigmoid,
+        complex=torch.complex,
         jvp=torch.func.jvp,
         value_and_grad=value_and_grad,
         custom_vjp=custom_vjp,

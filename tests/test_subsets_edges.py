@@ -238,8 +238,8 @@ def test_the_tilt_makes_k_a_likely_count_whatever_the_logits(dtype, data, cluste
     variance = float((p * q).sum())
     excess = float(torch.where(p > q, -q, p).sum() + (p > q).sum() - k)  # of the mean count, not rounded at p near 1
     spacing = np.spacing(np.abs(theta).max().astype(dtype))  # of the numbers that t is one of
-    assert abs(excess) < 0.101 * min(variance, math.sqrt(variance)) + spacing * variance + 1e-9
-    total = count_probability(ops, grow(ops, tilted, k), k)
+    assert abs(excess) < 0.251 * min(variance, math.sqrt(variance)) + spacing * variance + 1e-9
+    total = count_probability(ops, grow(ops, tilted, k))
     assert float(total) * math.sqrt(1 + 2 * math.pi * variance) > 0.5
 
 

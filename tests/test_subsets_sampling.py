@@ -37,11 +37,15 @@ def logits(n, k, dtype="float64"):
 def differing(z, theta, k, uniforms, allowed_gap):
     """Returns how many samples differ from the oracle's, and how many of these its gap does not excuse."""
     rows = unexcused = 0
-    levels = shapes("float64", theta.shape[-1], k) if 0 < k < theta.shape[-1] else ()
-    pairs = [level.nodes // 2 for level in levels]
+    n = theta.shape[-1]
+    complement = k < n < 2 * k  # then those not chosen are counted
+    counted = n - k if complement else k
+    # Certainly not chosen is certainly counted there, but for a chance of e^-300.
+    signed = -np.where(np.isneginf(theta), np.min(theta[np.isfinite(theta)]) - 300, theta) if complement else theta
+    pairs = [level.nodes // 2 for level in shapes("float64", n, counted)] if 0 < k < n else []
     for index in np.ndindex(z.shape[:-1]):
-        expected, gap = oracles.splitting_sample(theta[index[-1]], k, uniforms[index], pairs)
-        if not np.array_equal(z[index], expected):
+        expected, gap = oracles.splitting_sample(signed[index[-1]], counted, uniforms[index], pairs)
+        if not np.array_equal(z[index], 1 - expected if complement else expected):
             rows += 1
             unexcused += gap >= allowed_gap
     return rows, unexcused

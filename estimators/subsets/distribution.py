@@ -92,7 +92,7 @@ def entropy(ops: Ops, theta: Array, k: int) -> Array:
         return 0.0 * xp.sum(marginals(ops, theta, k), axis=-1)
     tilted = tilt(ops, theta, k)
     tree = grow(ops, tilted, k)
-    included, excluded = inclusions(ops, tree, k)
+    included, excluded = inclusions(ops, tree)
     x = tilted.x
     # softplus(x) − x μ = softplus(−|x|) + |x| (μ, or 1 − μ where x > 0): a sum of terms >= 0. 1 − μ has to be summed
     # and not subtracted: its rounding error would be multiplied by an |x| of any size.
@@ -100,7 +100,7 @@ def entropy(ops: Ops, theta: Array, k: int) -> Array:
     distance = xp.where(x == -xp.inf, 0.0, xp.where(positive, x, -x))
     missed = xp.where(positive, excluded, included)
     slack = distance * missed - xp.log(xp.where(positive, tilted.p, tilted.q))
-    return xp.log(count_probability(ops, tree, k)) + xp.sum(slack, axis=-1)
+    return xp.log(count_probability(ops, tree)) + xp.sum(slack, axis=-1)
 
 
 def kl_to_uniform(ops: Ops, theta: Array, k: int) -> Array:
@@ -112,4 +112,4 @@ def kl_to_uniform(ops: Ops, theta: Array, k: int) -> Array:
 
 def _log_total(ops: Ops, tilted: Tilted, k: int) -> Array:
     """Returns `[...]` log P(Σ = k) of the tilted Bernoullis."""
-    return ops.xp.log(count_probability(ops, grow(ops, tilted, k), k))
+    return ops.xp.log(count_probability(ops, grow(ops, tilted, k)))

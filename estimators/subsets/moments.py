@@ -26,7 +26,7 @@ def marginals(ops: Ops, theta: Array, k: int) -> Array:
     n = check_static(ops, theta, k)
     if k in (0, n):
         return _degenerate(ops, theta, k, float(k == n))
-    return inclusions(ops, grow(ops, tilt(ops, theta, k), k), k)[0]
+    return inclusions(ops, grow(ops, tilt(ops, theta, k), k))[0]
 
 
 def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
@@ -94,7 +94,7 @@ def _lead(ops: Ops, array: Array, axes: int) -> Array:
 def _weighted(ops: Ops, tilted: Tilted, k: int, v: Array) -> tuple[Array, Array]:
     """Returns `[..., n]` E[z_i] and E[z_i (v·z)]: all terms of one sign where v is, so no cancellation."""
     tree = grow(ops, tilted, k, v)
-    (without, within), (_, within_dot) = outsides(ops, tree, k)
+    (without, within), (_, within_dot) = outsides(ops, tree)
     included = tree.p * within
     # Each item's own total: what rounding did to the others stands in both.
     total = included + tree.q * without

@@ -6,7 +6,8 @@ loop over items, subset sizes or samples. The first levels multiply coefficients
 roots of unity (`roots`), where long products are pointwise. The children of a level are its first and its second half,
 so that slices are contiguous.
 
-With tangents along weights v of the items, the same two passes give E[z_i (v·z)].
+Whichever is fewer, the chosen or the others, is what is counted: polynomials are shorter, and values at the roots near
+1, where rounding is least. With tangents along weights v of the items, the same two passes give E[z_i (v·z)].
 
 Source: Ahmed et al. 2023, Appendix B, Algorithms 5 and 6, here for all counts at once and in plain arithmetic.
 """
@@ -62,6 +63,8 @@ class Tree(NamedTuple):
       tilted: the tilted logits, `[..., n]`.
       p, q, weights: `[n, ...]` probabilities and weights, items first; weights None without tangents.
       levels: from the items to the root's two children.
+      counted: how many items are counted, k or n − k.
+      complement: whether those not chosen are counted.
     """
 
     tilted: Tilted
@@ -69,6 +72,8 @@ class Tree(NamedTuple):
     q: Array
     weights: Array | None
     levels: tuple[Level, ...]
+    counted: int
+    complement: bool
 
 
 def items_first(ops: Ops, array: Array) -> Array:
@@ -84,7 +89,7 @@ def items_last(ops: Ops, array: Array) -> Array:
 
 @cache
 def shapes(dtype: str, n: int, k: int) -> tuple[Shape, ...]:
-    """Returns the shapes of the levels for 0 < k < n, from the items to the root's two children."""
+    """Returns the shapes of the levels for 0 < k <= n/2, from the items to the root's two children."""
     few = roots.enough(dtype, n, k)
     large = n > _SINGLE_BLOCK and few > _MANY_ROOTS
     block = 1 << (n - 1).bit_length() if n <= _SINGLE_BLOCK else _BLOCK
@@ -111,56 +116,59 @@ def grow(ops: Ops, tilted: Tilted, k: int, weights: Array | None = None) -> Tree
     xp = ops.xp
     p, q = items_first(ops, tilted.p), items_first(ops, tilted.q)
     v = None if weights is None else items_first(ops, weights)
-    nodes = xp.stack([q, p])
-    tangents = None
-    if v is not None:
-        rising = p * v
-        tangents = xp.stack([xp.zeros_like(rising), rising])
+    n = p.shape[0]
+    complement = 2 * k > n
+    count = n - k if complement else k
+    order = slice(None, None, -1) if complement else slice(None)
+    nodes = xp.stack([q, p][order])
+    tangents = None if v is None else xp.stack([xp.zeros_like(p * v), p * v][order])
     levels: list[Level] = []
-    count = 0
-    for shape in shapes(ops.dtype, p.shape[0], k):
+    unity = 0
+    for shape in shapes(ops.dtype, n, count):
         if levels:
-            nodes, tangents = _double(ops, levels[-1], k)
-        if shape.unity != count:
-            nodes, tangents = (_change(ops, x, count, shape, k) for x in (nodes, tangents))
-            count = shape.unity
+            nodes, tangents = _double(ops, levels[-1], count)
+        if shape.unity != unity:
+            nodes, tangents = (_change(ops, x, unity, shape, count) for x in (nodes, tangents))
+            unity = shape.unity
         levels.append(Level(shape, *_pad(ops, nodes, tangents, shape)))
-    return Tree(tilted, p, q, v, tuple(levels))
+    return Tree(tilted, p, q, v, tuple(levels), count, complement)
 
 
-def count_probability(ops: Ops, tree: Tree, k: int) -> Array:
+def count_probability(ops: Ops, tree: Tree) -> Array:
     """Returns `[...]` P(Σ = k) of the tilted Bernoullis."""
     shape, nodes, _ = tree.levels[-1]
     first, second = nodes[:, :1], nodes[:, 1:]
     if shape.unity == 0:
-        return polynomials.multiply(ops, first, second, k + 1)[k, 0]
-    folded = k % shape.unity
+        return polynomials.multiply(ops, first, second, tree.counted + 1)[-1, 0]
+    folded = tree.counted % shape.unity
     return roots.coefficients(ops, first * second, shape.unity, folded, folded + 1)[0, 0]
 
 
-def outsides(ops: Ops, tree: Tree, k: int) -> tuple[Array, Array]:
+def outsides(ops: Ops, tree: Tree) -> tuple[Array, Array]:
     """Returns P(the other items' count = k), P(it = k − 1) for each item, `[2, n, ...]`, and its tangent or None.
 
     Cost: as `grow`.
     """
     shape, nodes, tangents = tree.levels[-1]
-    count = shape.unity
-    if count:
-        outside = roots.power(ops, k, count, nodes.ndim)
+    unity, count = shape.unity, tree.counted
+    if unity:
+        outside = roots.power(ops, count, unity, nodes.ndim)
     else:
-        outside = ops.constant(_one_hot, k, width(2 * shape.size, k), nodes.ndim)
+        outside = ops.constant(_one_hot, count, width(2 * shape.size, count), nodes.ndim)
     outside_dot = None if tangents is None else ops.xp.zeros_like(outside)
     for level in reversed(tree.levels):
-        if level.shape.unity != count:
-            outside, outside_dot = (_change_down(ops, x, count, level.shape, k) for x in (outside, outside_dot))
-            count = level.shape.unity
-        outside, outside_dot = _halve(ops, outside, outside_dot, level, k)
+        if level.shape.unity != unity:
+            outside, outside_dot = (_change_down(ops, x, unity, level.shape, count) for x in (outside, outside_dot))
+            unity = level.shape.unity
+        outside, outside_dot = _halve(ops, outside, outside_dot, level, count)
+    if tree.complement:
+        outside, outside_dot = (None if x is None else ops.xp.flip(x, axis=0) for x in (outside, outside_dot))
     return outside, outside_dot
 
 
-def inclusions(ops: Ops, tree: Tree, k: int) -> tuple[Array, Array]:
+def inclusions(ops: Ops, tree: Tree) -> tuple[Array, Array]:
     """Returns P(z_i = 1) and P(z_i = 0), `[..., n]` each and each to its own accuracy: 1 − P(z_i = 1) has not that."""
-    without, within = outsides(ops, tree, k)[0]
+    without, within = outsides(ops, tree)[0]
     included, excluded = tree.p * within, tree.q * without
     # Each item's own total: what rounding did to the others stands in both.
     total = included + excluded

@@ -31,7 +31,7 @@ def evaluate(ops: Ops, x: Array, count: int, *, conjugate: bool = False) -> Arra
     """Returns the values `[count//2 + 1, nodes, ...]` of the coefficients `x [w, nodes, ...]` at ω^m, or at ω^-m."""
     both = apply(ops, ops.constant(_forward, x.shape[0], count), x)
     real, imaginary = both[: count // 2 + 1], both[count // 2 + 1 :]
-    return real - 1j * imaginary if conjugate else real + 1j * imaginary
+    return ops.complex(real, -imaginary if conjugate else imaginary)
 
 
 def coefficients(ops: Ops, values: Array, count: int, first: int, last: int, *, conjugate: bool = False) -> Array:
@@ -46,7 +46,7 @@ def power(ops: Ops, k: int, count: int, axes: int) -> Array:
     """Returns ω^(-mk), the conjugate values of the law of a count that is k, `[count//2 + 1, 1, ...]` with `axes`."""
     both = ops.constant(_power, k % count, count)
     real, imaginary = both[: count // 2 + 1], both[count // 2 + 1 :]
-    return ops.xp.reshape(real - 1j * imaginary, (-1, *(1,) * (axes - 1)))
+    return ops.xp.reshape(ops.complex(real, -imaginary), (-1, *(1,) * (axes - 1)))
 
 
 def _power(k: int, count: int) -> np.ndarray:

@@ -44,18 +44,19 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     rows = xp.reshape(xp.where(valid, theta, 0.0), (1,) * (len(shape) - theta.ndim) + tuple(theta.shape))
     tree = grow(ops, tilt(ops, rows, k), k)
     rest = items_first(ops, xp.broadcast_to(uniforms, shape))
-    chosen = xp.full_like(rest[:1], float(k))
+    chosen = xp.full_like(rest[:1], float(tree.counted))
     for level, facts in zip(reversed(tree.levels), reversed(_facts(ops, tree)), strict=True):
         splits = level.shape.real - level.shape.nodes // 2  # pairs whose second node is no padding
-        chosen = _split(ops, level, facts, chosen, rest[:splits], k)
+        chosen = _split(ops, level, facts, chosen, rest[:splits], tree.counted)
         rest = rest[splits:]
-    return xp.where(valid, items_last(ops, chosen), xp.nan)
+    z = items_last(ops, 1.0 - chosen if tree.complement else chosen)
+    return xp.where(valid, z, xp.nan)
 
 
 def _facts(ops: Ops, tree: Tree) -> list[Array]:
     """Returns, for each level, `[4, nodes, ...]`: mean and variance of a node's count, and its least and greatest."""
     xp = ops.xp
-    p, q = tree.p, tree.q
+    p, q = (tree.q, tree.p) if tree.complement else (tree.p, tree.q)
     facts = xp.stack([p, p * q, xp.astype(q == 0, p.dtype), xp.astype(p > 0, p.dtype)])
     found: list[Array] = []
     for level in tree.levels:
