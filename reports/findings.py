@@ -25,15 +25,11 @@ def headlines(
         if simple is None:
             break
         own = table[(table["way"] == way) & (table["batch"] == batch)]
-        parts = []
         for group in timing.BASELINES:
             name = timing.baseline(table, group)
             ratios = timing.against(own, simple, name, "label") if name else pd.DataFrame()
-            if len(ratios):
-                range_, left_out = _between(ratios)
-                parts.append(f"{range_} the time of {group} ({name}{left_out})")
-        if parts:
-            sentences.append(f"{simple} takes {', and '.join(parts)}: one step on {way}, batch {batch}.")
+            if told := _between(ratios):
+                sentences.append(f"Time of {simple} over {group} ({name}), a step on {way}, batch {batch}: {told}.")
         grown = [
             f"{family.axis}^{slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f}) at {family.held}"
             for family in exponents.axes_of(found)
@@ -44,12 +40,12 @@ def headlines(
             sentences.append(f"On {way} the time of {simple} grows as {' and '.join(grown)}.")
     for match in fronts[:1]:  # the others are beside it in their section
         best = match.points[match.points["best"]].sort_values("seconds").to_dict("records")
-        told = [_choice(row) for row in best]
+        choices = [_choice(row) for row in best]
         own = match.points[match.points["best_of_law"] & ~match.points["best"]].sort_values("seconds")
         also = [_choice(row) for row in own.to_dict("records")]
         sentences.append(
             f"Least error for its time on {match.experiment}'s {match.problem}, n = {match.n}, k = {match.k}, "
-            f"{match.way}, per row of a batch of {match.batch}: {', '.join(told)}"
+            f"{match.way}, per row of a batch of {match.batch}: {', '.join(choices)}"
             + (f"; of those that sample from the target law also {', '.join(also)}." if also else ".")
         )
     return sentences
@@ -60,21 +56,18 @@ def _choice(row: dict[str, Any]) -> str:
     return f"{row['label']} from {units.seconds(row['seconds'])} ({law}error {row['error']:.3g})"
 
 
-def _between(ratios: pd.DataFrame) -> tuple[str, str]:
-    """Returns the range of a ratio over the sizes where it is known, its ends with intervals; and what is left out."""
-    known = ratios[ratios["high"] <= _FACTOR * ratios["low"]]
-    ratios, unknown = (known, len(ratios) - len(known)) if len(known) else (ratios, 0)
-    low, high = ratios.loc[ratios["value"].idxmin()], ratios.loc[ratios["value"].idxmax()]
+def _between(ratios: pd.DataFrame) -> str:
+    """Returns the range of a ratio over the sizes where it is known, its ends with intervals; empty if nowhere."""
+    known = ratios[ratios["high"] <= _FACTOR * ratios["low"]] if len(ratios) else ratios
+    if known.empty:
+        return ""
+    low, high = known.loc[known["value"].idxmin()], known.loc[known["value"].idxmax()]
     ends = [low, high] if high["value"] > 1.1 * low["value"] else [high]
     told = " to ".join(f"{_with_interval(row)} (n = {row['n']}, k = {row['k']})" for row in ends)
-    left_out = (
-        f"; without {unknown} size{'s' if unknown > 1 else ''} where the interval spans more than a factor of {_FACTOR}"
-    )
-    return told, left_out if unknown else ""
+    unknown = len(ratios) - len(known)
+    return told + (f"; {unknown} of {len(ratios)} sizes are too uncertain to quote" if unknown else "")
 
 
 def _with_interval(row: pd.Series[Any]) -> str:
-    if row["low"] != row["low"]:
-        return units.ratio(row["value"])
     low, high = (units.ratio(row[name]).removesuffix("×") for name in ("low", "high"))
     return units.ratio(row["value"]) + (f" [{low}–{high}]" if low != high else "")
