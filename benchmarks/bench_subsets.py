@@ -13,6 +13,7 @@ class Functions:
     param_names = ("case",)
     version = "1"
     repeat = (10, 100, 0.5)  # calls at least, at most, seconds; in each of two processes
+    timer = staticmethod(callables.seconds)
 
     def setup(self, case: str) -> None:
         """Builds the call, or skips the case."""

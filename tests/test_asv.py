@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -157,3 +158,14 @@ def test_followed_quality_is_that_of_figure_1():
     quality = followed._measure("simple", "torch")
     assert set(quality) == set(followed.METRICS)
     assert quality["bias"] == pytest.approx(0.0380468, rel=1e-5)
+
+
+def test_the_clock_counts_sleep_and_work_and_not_the_wait_for_a_core():
+    before, plain = callables.seconds(), time.perf_counter()
+    time.sleep(0.05)
+    assert callables.seconds() - before >= 0.045
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+    measured, passed = callables.seconds() - before, time.perf_counter() - plain
+    assert 0.095 <= measured <= passed + 1e-3
