@@ -117,6 +117,11 @@ def clock_plan(
     for (items, choices), rows, (backend, device), kind, how, (record, name, params) in axes:
         if how not in (modes or MODES[backend][: 2 if items <= sweep.other_modes_up_to else 1]):
             continue
+        if not 1 <= choices <= items / 2:
+            skipped.append(
+                f"n={items} k={choices}: {experiment.name} goes from k=1 to k=n/2; n − k items cost about what k do"
+            )
+            continue
         reason = _reason(experiment, record, name, items, choices, backend)
         if reason:
             skipped.append(f"{name}: {reason}")
@@ -154,8 +159,6 @@ def _reason(experiment: ClockExperiment, record: Estimator, name: str, n: int, k
     """Returns why a cell is left out, or nothing."""
     if backend not in record.backends:
         return f"runs on {', '.join(record.backends)}, not on {backend}"
-    if not 1 <= k <= n / 2:
-        return f"n={n} k={k}: {experiment.name} goes from k=1 to k=n/2; n − k items cost about what k do"
     try:
         record.check_size(n, k)
     except ValueError as error:

@@ -41,7 +41,8 @@ def compare(first: Path, second: Path) -> int:
             gain = is_cost and b[key]["value"] < row["value"]
             differing += not gain
             cheaper += gain
-            cell = f"{row['estimator']} n={row['n']} k={row['k']} seed={row['seed']} {row['backend']} {row['cell']}"
+            which = f"seed={row['seed']}" if row["batch"] is None else f"batch={row['batch']} {row['mode']}"
+            cell = f"{row['estimator']} n={row['n']} k={row['k']} {which} {row['backend']} {row['cell']}"
             table.add_row(cell, row["target"], row["metric"], _show(row), _show(b[key]), difference)
     if table.rows:
         console.print(table, markup=False)

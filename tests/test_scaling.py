@@ -176,7 +176,7 @@ class TestSkipped:
     @pytest.mark.parametrize(
         ("arguments", "reason"),
         [
-            (("-n", "10", "-k", "2,8", "-e", "ste"), "left out ste: n=10 k=8: scaling goes from k=1 to k=n/2"),
+            (("-n", "10", "-k", "2,8", "-e", "ste"), "left out n=10 k=8: scaling goes from k=1 to k=n/2"),
             (("-n", "6,64", "-k", "2", "-e", "exact_enum"), "left out exact_enum: n=64: timed up to n=16, for it sums"),
         ],
     )

@@ -10,10 +10,13 @@ first call takes longer than the median). `peak_bytes` is of a total, see `memor
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -121,7 +124,8 @@ def _measure_group(
     for cell in group:
         doing(f"{cell.estimator} n={cell.n} k={cell.k}: first call")
         try:
-            works[cell] = _prepared(cell)
+            with _hushed():
+                works[cell] = _prepared(cell)
         except Exception as error:  # an estimator may raise anything; its cell says so
             ended[cell] = error
     doing(f"n={first.n} k={first.k}: {len(works)} in turns")
@@ -172,6 +176,20 @@ def _prepared(cell: TimingCell) -> _Work:
         for step in _contestant(cell, built).values():
             step()
     return _Work(built, known, time.perf_counter() - begun)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keeps what torch.compile says of graph breaks and caches off the progress bar: here they are but a cost."""
+    logger = logging.getLogger("torch._dynamo")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"torch\._dynamo|torch\._inductor")
+            yield
+    finally:
+        logger.setLevel(before)
 
 
 def _contestant(cell: TimingCell, built: Steps) -> dict[str, clock.Step]:
