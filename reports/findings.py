@@ -19,25 +19,27 @@ def headlines(
     table: pd.DataFrame, found: Sequence[Family], ways: Sequence[str], batch: int, fronts: Sequence[pareto.Matched]
 ) -> list[str]:
     """Returns the findings about cost, a sentence each; none about what was not timed, or is hardly known."""
-    simple = timing.variant(table, "simple")
-    sentences = []
-    for way in ways:
-        if simple is None:
-            break
+    simple = str(timing.variant(table, "simple") or "")
+    sentences, growth = [], []
+    for way in ways if simple else ():
         own = table[(table["way"] == way) & (table["batch"] == batch)]
+        parts = []
         for group in timing.BASELINES:
             name = timing.baseline(table, group)
             ratios = timing.against(own, simple, name, "label") if name else pd.DataFrame()
             if told := _between(ratios):
-                sentences.append(f"Time of {simple} over {group} ({name}), a step on {way}, batch {batch}: {told}.")
+                parts.append(f"{told} that of {group} ({name})")
+        if parts:
+            sentences.append(f"Time of {simple}, a step on {way}, batch {batch}: {'; '.join(parts)}.")
         grown = [
             f"{family.axis}^{slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f}) at {family.held}"
             for family in exponents.axes_of(found)
             if (slope := exponents.exponents(own, family, "total_seconds", way, batch).get(simple))
             and slope.high - slope.low < _KNOWN
         ]
-        if grown:
-            sentences.append(f"On {way} the time of {simple} grows as {' and '.join(grown)}.")
+        growth += [f"{' and '.join(grown)} on {way}"] if grown else []
+    if growth:
+        sentences.append(f"The time of {simple} grows as {'; '.join(growth)}.")
     for match in fronts[:1]:  # the others are beside it in their section
         best = match.points[match.points["best"]].sort_values("seconds").to_dict("records")
         choices = [_choice(row) for row in best]
@@ -65,7 +67,7 @@ def _between(ratios: pd.DataFrame) -> str:
     ends = [low, high] if high["value"] > 1.1 * low["value"] else [high]
     told = " to ".join(f"{_with_interval(row)} (n = {row['n']}, k = {row['k']})" for row in ends)
     unknown = len(ratios) - len(known)
-    return told + (f"; {unknown} of {len(ratios)} sizes are too uncertain to quote" if unknown else "")
+    return told + (f", {unknown} of {len(ratios)} sizes being too uncertain to quote," if unknown else "")
 
 
 def _with_interval(row: pd.Series[Any]) -> str:
