@@ -1,0 +1,188 @@
+"""The exact core where the product tree works at roots of unity: n beyond one block, up to 100,000."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import oracles
+import pytest
+import scipy.optimize
+import scipy.special
+import scipy.stats
+
+from estimators import ops as ops_module
+from estimators import subsets
+from estimators.subsets import product_tree, roots, sampling
+
+RNG = np.random.default_rng(5)
+
+
+def laws(n):
+    """Returns rows of logits, `[rows, n]`: ordinary, steep, in two groups that nearly decide, tied, far from 0."""
+    ordinary = RNG.normal(size=n)
+    few = np.arange(n) < n // 10
+    rows = [ordinary, 5 * ordinary, np.where(few, 16.0, 0.0) + ordinary / 10, np.zeros(n), 1e4 + np.round(ordinary, 3)]
+    return np.array(rows)
+
+
+@cache
+def compiled(function, ops, k):
+    return ops.compile(lambda theta, *v: getattr(subsets, function)(ops, theta, k, *v))
+
+
+def call(function, ops, k, theta, *v):
+    return np.asarray(compiled(function, ops, k)(ops.asarray(theta), *map(ops.asarray, v)), np.float64)
+
+
+@pytest.mark.parametrize(("n", "k"), [(17, 1), (33, 16), (200, 199), (300, 30), (700, 300)])
+def test_float64_agrees_with_the_recursion_in_log_space(ops, n, k):
+    theta = laws(n)
+    marginals = call("marginals", ops, k, theta)
+    log_partition, entropy = (call(name, ops, k, theta) for name in ("log_partition", "entropy"))
+    for row, logits in enumerate(theta):
+        expected_log_partition, expected, _ = oracles.log_space(logits, k)
+        np.testing.assert_allclose(marginals[row], expected, rtol=1e-9, atol=1e-12)
+        assert log_partition[row] == pytest.approx(expected_log_partition, rel=1e-12, abs=1e-11)
+        # The oracle subtracts θ·μ, so it is given logits near 0: a shift of all changes no entropy.
+        assert entropy[row] == pytest.approx(oracles.log_space(logits - logits.mean(), k)[2], abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "k"), [(33, 16), (300, 30)])
+def test_covariance_product_is_the_slope_of_the_oracles_marginals(ops, n, k):
+    theta, v = laws(n)[:4], RNG.normal(size=n)
+    found = call("covariance_product", ops, k, theta, v)
+    for row, logits in enumerate(theta):
+        above, below = (oracles.log_space(logits + step * v, k)[1] for step in (1e-5, -1e-5))
+        np.testing.assert_allclose(found[row], (above - below) / 2e-5, atol=3e-9)
+
+
+@pytest.mark.parametrize(("n", "k"), [(17, 8), (300, 30), (1000, 999), (2000, 900)])
+def test_float32_marginals_hold_the_stated_accuracy(ops32, n, k):
+    theta = laws(n).astype(np.float32)
+    marginals = call("marginals", ops32, k, theta)
+    np.testing.assert_allclose(marginals.sum(axis=-1), k, rtol=1e-6)
+    for row, logits in enumerate(theta.astype(np.float64)):
+        accurate(marginals[row], oracles.log_space(logits, k)[1])
+
+
+def accurate(found, expected):
+    """Raises unless marginals are right to 1e-5, and to 1e-4 of their value where that is above 1e-6."""
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    likely = expected > 1e-6
+    np.testing.assert_allclose(found[likely], expected[likely], rtol=1e-4)
+
+
+def test_too_few_roots_are_noticed(monkeypatch):
+    n, k = 300, 30
+    ops32 = ops_module.load("torch:cpu", "float32")
+    product_tree.shapes.cache_clear()
+    monkeypatch.setattr(roots, "enough", lambda dtype, n, k: 21)
+    theta = laws(n)[0]
+    marginals = np.asarray(subsets.marginals(ops32, ops32.asarray(theta[None]), k), np.float64)
+    product_tree.shapes.cache_clear()
+    with pytest.raises(AssertionError):
+        accurate(marginals[0], oracles.log_space(theta, k)[1])
+
+
+def banded_probability(p, k, reach):
+    """Returns P(Σ = k) of independent Bernoulli(p), item by item, keeping counts within `reach` of their mean."""
+    law = np.zeros(2 * reach + 2)
+    law[reach] = 1.0
+    start, mean = -reach, 0.0  # law[j] is the probability of start + j
+    for chance in p:
+        law[1:] = (1 - chance) * law[1:] + chance * law[:-1]
+        law[0] *= 1 - chance
+        mean += chance
+        if mean - start > reach + 1:
+            law[:-1], law[-1] = law[1:].copy(), 0.0
+            start += 1
+    return law[k - start]
+
+
+def test_a_hundred_thousand_items_in_float32(ops32):
+    n, k = 100_000, 10_000
+    theta = RNG.normal(size=n).astype(np.float32)
+    marginals = call("marginals", ops32, k, theta[None])[0]
+    assert marginals.sum() == pytest.approx(k, rel=1e-6)
+    shift = scipy.optimize.brentq(lambda t: scipy.special.expit(theta.astype(float) + t).sum() - k, -20, 20)
+    p = scipy.special.expit(theta.astype(float) + shift)
+    total = banded_probability(p, k, 800)  # 8.7 standard deviations
+    items = np.argsort(theta)[[0, n // 2, -1]]
+    expected = [p[i] * banded_probability(np.delete(p, i), k - 1, 800) / total for i in items]
+    accurate(marginals[items], np.array(expected))
+    v = RNG.normal(size=n)
+    product = call("covariance_product", ops32, k, theta[None], v[None])[0]
+    assert np.all(np.isfinite(product)) and abs(product.sum()) < 1e-4 * np.abs(product).sum()
+    # Far out an item is nearly independent of the others: Cov(z) v ≈ p q (v − its mean weighted by p q), to O(1/σ²).
+    variance = p * (1 - p)
+    np.testing.assert_allclose(product, variance * (v - variance @ v / variance.sum()), atol=3e-4)
+
+
+UNIFORM_N, UNIFORM_K, SAMPLES = 2500, 1100, 2000
+
+
+def test_counts_in_a_group_are_hypergeometric_where_counts_are_folded():
+    assert roots.enough("float32", UNIFORM_N, UNIFORM_K) < UNIFORM_N // 8  # so the uppermost levels are folded
+    fair(uniform_samples())
+
+
+def test_a_wrong_unfolding_is_noticed(monkeypatch):
+    expected = sampling._expected
+    monkeypatch.setattr(sampling, "_expected", lambda *args: expected(*args) + 100)
+    with pytest.raises(AssertionError):
+        fair(uniform_samples())
+
+
+def uniform_samples():
+    """Returns samples of the uniform law over subsets, `[SAMPLES, n]`; each has k ones."""
+    ops = ops_module.load("torch:cpu", "float32")  # jax runs the same text: see the comparison below
+    uniforms = np.random.default_rng(8).random((SAMPLES, UNIFORM_N), dtype=np.float32)
+    z = np.asarray(subsets.sample(ops, ops.asarray(np.zeros(UNIFORM_N)), UNIFORM_K, ops.asarray(uniforms)))
+    assert np.all(z.sum(axis=-1) == UNIFORM_K)
+    return z
+
+
+def first_child():
+    """Returns the items below the first child of the root."""
+    below = [[item] for item in range(UNIFORM_N)]
+    for shape in product_tree.shapes("float32", UNIFORM_N, UNIFORM_K)[:-1]:
+        below += [[] for _ in range(shape.nodes - len(below))]
+        below = [below[i] + below[i + shape.nodes // 2] for i in range(shape.nodes // 2)]
+    return below[0]
+
+
+def fair(z):
+    """Raises unless counts in groups of items have their hypergeometric law (p-value above 1e-6)."""
+    for group in (first_child(), np.arange(UNIFORM_N // 2), np.arange(0, UNIFORM_N, 3)):
+        law = scipy.stats.hypergeom(UNIFORM_N, UNIFORM_K, len(group))
+        edges = law.ppf(np.linspace(0, 1, 21)[1:-1])
+        expected = SAMPLES * np.diff([0.0, *law.cdf(edges), 1.0])
+        found = np.bincount(np.searchsorted(edges, z[:, group].sum(axis=-1)), minlength=20)
+        assert scipy.stats.chisquare(found, expected).pvalue > 1e-6
+
+
+def test_samples_have_the_means_and_covariances_of_the_law():
+    n, k, samples = 700, 300, 4000
+    ops = ops_module.load("torch:cpu")
+    theta = 1.5 * np.random.default_rng(9).normal(size=n)
+    uniforms = np.random.default_rng(10).random((samples, n))
+    z = np.asarray(subsets.sample(ops, ops.asarray(theta), k, ops.asarray(uniforms)))
+    marginals = call("marginals", ops, k, theta[None])[0]
+    z_scores = (z.mean(axis=0) - marginals) / np.sqrt(marginals * (1 - marginals) / samples)
+    assert np.abs(z_scores[marginals * samples > 20]).max() < 6
+    weights = np.random.default_rng(11).normal(size=(50, n))
+    exact = np.array([v @ call("covariance_product", ops, k, theta[None], v[None])[0] for v in weights])
+    ratio = np.var(z @ weights.T, axis=0, ddof=1) / exact  # nearly normal sums: the ratio's deviation is √(2/S)
+    assert np.abs(ratio - 1).max() < 5 * np.sqrt(2 / samples)
+
+
+def test_both_backends_choose_alike_where_counts_are_folded():
+    theta = np.random.default_rng(12).normal(size=(3, UNIFORM_N))
+    uniforms = np.random.default_rng(13).random((20, 3, UNIFORM_N))
+    samples = []
+    for name in ("torch", "jax"):
+        ops = ops_module.load(name)
+        sampler = ops.compile(lambda theta, uniforms, ops=ops: subsets.sample(ops, theta, UNIFORM_K, uniforms))
+        samples.append(np.asarray(sampler(ops.asarray(theta), ops.asarray(uniforms))))
+    assert np.array_equal(*samples)
