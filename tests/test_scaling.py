@@ -83,9 +83,10 @@ class TestRows:
             assert row["status"] == "ok" and not row["exact"]
             assert row["value"] > 0 or metric == "backward_seconds"
             assert (row["replicates"] > 1) == (metric in READ) or row["replicates"] == 1
-        for backend in ("torch", "jax"):
-            assert rows[backend, "total_seconds"]["value"] < rows[backend, "first_seconds"]["value"]
-            assert rows[backend, "peak_bytes"]["value"] >= 2 * 64 * 6 * 4  # a sample and a gradient
+            assert metric != "peak_bytes" or row["value"] >= 2 * 64 * 6 * 4  # a sample and a gradient
+        seconds = {metric: row["value"] for (backend, metric), row in rows.items() if backend == "jax"}
+        assert seconds["first_seconds"] > seconds["trace_seconds"] + seconds["compile_seconds"]
+        assert seconds["compile_seconds"] > seconds["total_seconds"]
 
     def test_what_draws_nothing_has_no_seconds_of_drawing(self, store):
         call(*TORCH, "-n", 6, "-k", 2, "-e", "marginal_pass", "--store", store)
@@ -106,11 +107,11 @@ class TestRows:
         assert {row["status"] for row in rows_of(store)} == {"ok"}
 
     def test_seconds_of_the_total_grow_with_the_work(self, store):
-        call(*TORCH, "-n", "8,512", "-k", 4, "-e", "softsub", "--store", store)
+        call(*TORCH, "-n", "8,4096", "-k", 4, "-e", "softsub", "--store", store)
         total = {row["n"]: row["value"] for row in rows_of(store) if row["metric"] == "total_seconds"}
         peak = {row["n"]: row["value"] for row in rows_of(store) if row["metric"] == "peak_bytes"}
-        assert total[512] > 2 * total[8]
-        assert peak[512] == pytest.approx(64 * peak[8], rel=0.1)
+        assert total[4096] > 4 * total[8]
+        assert peak[4096] == pytest.approx(512 * peak[8], rel=0.1)
 
 
 class TestResume:
