@@ -103,7 +103,7 @@ class TestRows:
     def test_readings_that_the_budget_cut_short_are_remarked_on(self, store):
         call(*TORCH, "-n", 32, "-k", 16, "-e", "rebar_pl", "--store", store)
         (reason,) = {row["reason"] for row in rows_of(store)}
-        assert reason.startswith("budget of 0.3 s spent at 1 reading: too few for an interval")
+        assert reason.startswith("budget of 0.6 s spent at 1 reading: too few for an interval")
         assert {row["status"] for row in rows_of(store)} == {"ok"}
 
     def test_seconds_of_the_total_grow_with_the_work(self, store):

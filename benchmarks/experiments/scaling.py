@@ -27,7 +27,7 @@ SCALING = ClockExperiment(
     summary="seconds and peak memory of a training step over n, k, backend and dtype: -n, -k, -e, --batch, --dtype",
     presets={
         # Under two minutes on two cores, most of which jax compiles: the least that gives slopes, at k = n/16.
-        "quick": Sweep(_FEW, ((10, 5), (64, 4), (256, 16), (1024, 64)), Effort(0.3, 0.03)),
+        "quick": Sweep(_FEW, ((10, 5), (64, 4), (256, 16), (1024, 64)), Effort(0.6, 0.03)),
         "paper": Sweep((*_EVERY, *PAPER_FORMS), _grid(10, 32, 100, 320, 1000, 3200, 10_000), Effort(3.0, 0.02)),
         "full": Sweep(
             (*_EVERY, *PAPER_FORMS),
