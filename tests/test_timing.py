@@ -13,10 +13,21 @@ from benchmarks import cases
 from benchmarks.harness import callables, machine
 
 
-def run(benchmark: BenchmarkFixture, case: cases.Case, build: Callable[[], Callable[[], object]]) -> None:
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture) -> Callable[[str], None]:
+    """Returns a function that tells a user who waits, whom a captured print would not reach."""
+
+    def uncaptured(text: str) -> None:
+        with capsys.disabled():
+            print(text)
+
+    return uncaptured
+
+
+def run(benchmark: BenchmarkFixture, case: cases.Case, build: Callable[[], Callable[[], object]], say) -> None:
     """Times a call; what it is of is kept beside its seconds, in plain numbers and words."""
     # Timed, it has one core and the machine to itself; untimed, it need not wait for others.
-    alone = machine.alone("pytest-benchmark", print) if benchmark.enabled else nullcontext()
+    alone = machine.alone("pytest-benchmark", say) if benchmark.enabled else nullcontext()
     with alone, machine.pinned(1, case.backend) if benchmark.enabled else nullcontext():
         try:
             call = build()
@@ -28,10 +39,10 @@ def run(benchmark: BenchmarkFixture, case: cases.Case, build: Callable[[], Calla
 
 
 @pytest.mark.parametrize("case", cases.ESTIMATORS, ids=lambda case: case.id)
-def test_total(benchmark: BenchmarkFixture, case: cases.Case) -> None:
-    run(benchmark, case, lambda: callables.estimator_step(case, "total"))
+def test_total(benchmark: BenchmarkFixture, case: cases.Case, say) -> None:
+    run(benchmark, case, lambda: callables.estimator_step(case, "total"), say)
 
 
 @pytest.mark.parametrize("case", cases.FUNCTIONS, ids=lambda case: case.id)
-def test_core(benchmark: BenchmarkFixture, case: cases.Case) -> None:
-    run(benchmark, case, lambda: callables.function_step(case))
+def test_core(benchmark: BenchmarkFixture, case: cases.Case, say) -> None:
+    run(benchmark, case, lambda: callables.function_step(case), say)
