@@ -9,6 +9,7 @@ import pytest
 from estimators import get
 from estimators.base import evaluate
 from estimators.draws import resolve_draws
+from estimators.subsets.product_tree import shapes
 
 N, K, S = 6, 3, 3
 RNG = np.random.default_rng(0)
@@ -17,7 +18,8 @@ A, C = RNG.normal(size=(2, N))
 LAWS = [oracles.enumerated(row, K) for row in THETA]
 NOISE = RNG.gumbel(size=(S, 2, N))
 UNIFORMS = RNG.random((2, S, 2, N))
-Z = np.array([[oracles.sequential_sample(THETA[b], K, UNIFORMS[0, s, b])[0] for b in range(2)] for s in range(S)])
+PAIRS = [shape.nodes // 2 for shape in shapes("float64", N, K)]
+Z = np.array([[oracles.splitting_sample(THETA[b], K, UNIFORMS[0, s, b], PAIRS)[0] for b in range(2)] for s in range(S)])
 
 
 def objective(xp, asarray=np.asarray):
@@ -108,7 +110,7 @@ def test_simple_f_is_the_difference_of_samples_of_two_laws(ops, step_size):
     second = np.zeros((S, 2, N))
     for s, b in np.ndindex(S, 2):
         stepped = THETA[b] - step_size * slope(Z[s, b])
-        second[s, b], gap = oracles.sequential_sample(stepped, K, UNIFORMS[1, s, b])
+        second[s, b], gap = oracles.splitting_sample(stepped, K, UNIFORMS[1, s, b], PAIRS)
         assert gap > 1e-6  # so that finite differences decide as the library does
     assert np.array_equal(points, Z)
     np.testing.assert_allclose(gradient, np.mean(Z - second, axis=0), atol=1e-12)

@@ -14,6 +14,7 @@ Source: Ahmed et al. 2023, Appendix B, Algorithms 5 and 6, here for all counts a
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from typing import NamedTuple
 
@@ -24,13 +25,17 @@ from . import polynomials, roots
 from .polynomials import width
 from .tilting import Tilted
 
-# One block up to here: no roots, and full relative accuracy of every probability.
+# Crossovers, by the covariance product in ms (torch 2.13, one thread, float32, lowest of four interleaved rounds).
+# One block up to here: no roots, and full relative accuracy of every probability. Blocks of 16 and of 32 items took the
+# same at (64, 32, 10): .75.
 _SINGLE_BLOCK = 16
-# Items of a block, multiplied as coefficients. Covariance product in ms at blocks of 8, 16, 32 (torch, one thread):
-# 0.86, 1.0, 1.2 at (64, 128, 10); 6.5, 7.5, 12 at (64, 1024, 50); 9.0, 6.1, 7.6 at (4, 8192, 1000).
+# Items of a block, multiplied as coefficients. Blocks of 8, 16, 32: .86, 1.0, 1.2 at (64, 128, 10); 6.5, 7.5, 12 at
+# (64, 1024, 50). A block of 4: 1.7 for 1.3, and 32 for 18.
 _BLOCK = 8
-# Where the roots are many, blocks of 64 are put together at 65 roots first.
-_LARGE_BLOCK, _MANY_ROOTS = 64, 128
+# Before all the roots come fewer, while they are fewer by this factor. None, one stage, stages a half of each other:
+# 10.2, 7.9, 8.4 at (64, 1024, 50); 18, 6.0, 6.1 at (4, 8192, 1000); 95, 28, 29 at (1, 100000, 10000), and two stages,
+# a quarter of each other, 24.
+_FEWER = 2.4
 
 
 class Shape(NamedTuple):
@@ -87,18 +92,25 @@ def items_last(ops: Ops, array: Array) -> Array:
     return ops.xp.permute_dims(array, (*range(1, array.ndim), 0))
 
 
+def _stages(enough: int) -> list[int]:
+    """Returns sizes of nodes up to which few roots tell all counts apart, a quarter of each other, the largest last."""
+    end = _BLOCK
+    while _FEWER * (2 * end + 1) <= enough:
+        end *= 2
+    return sorted(itertools.takewhile(lambda size: size > _BLOCK, (end >> 2 * i for i in itertools.count())))
+
+
 @cache
 def shapes(dtype: str, n: int, k: int) -> tuple[Shape, ...]:
     """Returns the shapes of the levels for 0 < k <= n/2, from the items to the root's two children."""
-    few = roots.enough(dtype, n, k)
-    large = n > _SINGLE_BLOCK and few > _MANY_ROOTS
+    enough = roots.enough(dtype, n, k)
     block = 1 << (n - 1).bit_length() if n <= _SINGLE_BLOCK else _BLOCK
-    multiple = _LARGE_BLOCK if large else block
-    found, size, real, nodes = [], 1, n, n + -n % multiple
+    ends = [block, *_stages(enough)]
+    found, size, real, nodes = [], 1, n, n + -n % ends[-1]
     while nodes > 1:
-        count = 0 if size < block else _LARGE_BLOCK + 1 if large and size < _LARGE_BLOCK else few
         nodes += nodes % 2
-        found.append(Shape(size, count, nodes, real))
+        stage = [end for end in ends if size < end]
+        found.append(Shape(size, 0 if size < block else stage[0] + 1 if stage else enough, nodes, real))
         size, nodes = 2 * size, nodes // 2
         real = nodes
     return tuple(found)

@@ -37,7 +37,7 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
         raise ValueError(f"uniforms has {uniforms.shape[-1]} items on its last axis, theta has {n}")
     theta = ops.stop_gradient(theta)
     valid = valid_rows(ops, theta, k)[..., None]
-    shape = (xp.zeros_like(theta) + uniforms).shape
+    shape = np.broadcast_shapes(tuple(theta.shape), tuple(uniforms.shape))
     if k in (0, n):
         return xp.where(valid, xp.broadcast_to(xp.full_like(theta, float(k == n)), shape), xp.nan)
     # An invalid row is sampled as if it were uniform, so that every split of it can be made.
@@ -89,13 +89,12 @@ def _split(ops: Ops, level: Level, facts: Array, chosen: Array, uniforms: Array,
     wide = law.shape[0]
     first, second = law[:, :pairs], law[:, pairs:]
     # Beside first[j] stands second[chosen − j]; unless counts are folded, zeros stand around second.
-    index = chosen[None] - ops.constant(_column, wide, chosen.ndim)
     if folded:
-        index = index % wide
+        index = (chosen[None] - ops.constant(_column, 0, wide, chosen.ndim)) % wide
     else:
         nothing = xp.zeros_like(second[1:])
         second = xp.concat([nothing, second, nothing])
-        index = index + (wide - 1)
+        index = chosen[None] - ops.constant(_column, 1 - wide, 1, chosen.ndim)
     second = xp.broadcast_to(second, (second.shape[0], *index.shape[1:]))
     weights = first * xp.take_along_axis(second, xp.astype(index, index_dtype(ops)), axis=0)
     cumulative = apply(ops, ops.constant(np.tri, wide), weights)
@@ -118,5 +117,5 @@ def _expected(ops: Ops, chosen: Array, first: Array, second: Array) -> Array:
     return ops.xp.round(first[0] + (chosen - first[0] - second[0]) * share)
 
 
-def _column(size: int, axes: int) -> np.ndarray:
-    return np.arange(size, dtype=float).reshape(-1, *(1,) * axes)
+def _column(first: int, last: int, axes: int) -> np.ndarray:
+    return np.arange(first, last, dtype=float).reshape(-1, *(1,) * axes)
