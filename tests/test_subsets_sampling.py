@@ -42,7 +42,7 @@ def differing(z, theta, k, uniforms, allowed_gap):
     counted = n - k if complement else k
     # Certainly not chosen is certainly counted there, but for a chance of e^-300.
     signed = -np.where(np.isneginf(theta), np.min(theta[np.isfinite(theta)]) - 300, theta) if complement else theta
-    pairs = [level.nodes // 2 for level in shapes("float64", n, counted)] if 0 < k < n else []
+    pairs = [level.nodes // 2 for level in shapes(z.dtype.name, n, counted)] if 0 < k < n else []
     for index in np.ndindex(z.shape[:-1]):
         expected, gap = oracles.splitting_sample(signed[index[-1]], counted, uniforms[index], pairs)
         if not np.array_equal(z[index], 1 - expected if complement else expected):
