@@ -28,9 +28,9 @@ from .tilting import Tilted
 # Items of a block, multiplied as coefficients; up to so many items there are no roots at all. A block's value at a root
 # is off by some 3e-8 in float32, alike where blocks are alike, so fewer and larger blocks are more accurate. Over
 # logits whose gaps and spreads nearly decide the choice, the largest relative error of a marginal above 1e-6 was, at
-# n = 500, 1.5e-4 with blocks of 4, 2.5e-4 with 8, 3e-5 with 16; at n = 100,000, 4e-4, 3e-5, 3e-5. Blocks of 4, 8, 16, 32
-# took 5.2, 5.7, 6.1, 7.6 ms for the covariance product at (4, 8192, 1000); a step of `simple` at (64, 1024, 50) took 16
-# with 4 and 8, 19 with 16 (torch 2.13, one thread, float32, lowest of four interleaved rounds).
+# n = 500, 1.5e-4 with blocks of 4, 2.5e-4 with 8, 3e-5 with 16; at n = 100,000, 4e-4, 3e-5, 3e-5. Blocks of 4, 8, 16
+# and 32 took 5.2, 5.7, 6.1, 7.6 ms for the covariance product at (4, 8192, 1000); a step of `simple` at (64, 1024, 50)
+# took 16 with 4 and 8, 19 with 16 (torch 2.13, one thread, float32, lowest of four interleaved rounds).
 _BLOCK = 16
 # Before all the roots come fewer, while they are fewer by this factor. No stage, one, stages a half of each other:
 # 10.2, 7.9, 8.4 at (64, 1024, 50); 18, 6.0, 6.1 at (4, 8192, 1000); 95, 28, 29 at (1, 100000, 10000), and two stages,
