@@ -73,6 +73,14 @@ def accurate(found, expected):
     np.testing.assert_allclose(found[likely], expected[likely], rtol=1e-4)
 
 
+def test_a_batch_without_rows_gives_none(ops32):
+    theta = ops32.asarray(np.zeros((0, 40)))
+    assert tuple(subsets.marginals(ops32, theta, 3).shape) == (0, 40)
+    assert tuple(subsets.covariance_product(ops32, theta, 3, theta).shape) == (0, 40)
+    assert tuple(subsets.log_partition(ops32, theta, 3).shape) == (0,)
+    assert tuple(subsets.sample(ops32, theta, 3, ops32.asarray(np.zeros((2, 0, 40)))).shape) == (2, 0, 40)
+
+
 def test_too_few_roots_are_noticed(monkeypatch):
     n, k = 300, 30
     ops32 = ops_module.load("torch:cpu", "float32")

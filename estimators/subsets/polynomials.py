@@ -8,6 +8,8 @@ the same tree took 3.5 times as long at batch 64, n=1024; torch 2.13, one thread
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..ops import Array, Ops
@@ -43,13 +45,14 @@ def correlate_tangent(ops: Ops, outside: Array, outside_dot: Array, b: Array, b_
 def apply(ops: Ops, matrix: Array, x: Array) -> Array:
     """Returns `matrix [r, s]` times `x [s, ...]`, `[r, ...]`."""
     # The operator, not xp.matmul: the compatibility layer looks up a result type at each call, 5 µs on torch.
-    return ops.xp.reshape(matrix @ ops.xp.reshape(x, (x.shape[0], -1)), (matrix.shape[0], *x.shape[1:]))
+    columns = ops.xp.reshape(x, (x.shape[0], math.prod(x.shape[1:])))  # not -1, which an empty batch leaves open
+    return ops.xp.reshape(matrix @ columns, (matrix.shape[0], *x.shape[1:]))
 
 
 def _outer(ops: Ops, a: Array, b: Array) -> Array:
     """Returns `[wa·wb, nodes, ...]`, all products of a coefficient of a with one of b."""
     product = a[:, None] * b[None]
-    return ops.xp.reshape(product, (-1, *product.shape[2:]))
+    return ops.xp.reshape(product, (a.shape[0] * b.shape[0], *product.shape[2:]))
 
 
 def _multiplication(wa: int, wb: int, into: int) -> np.ndarray:

@@ -157,9 +157,9 @@ def count_probability(ops: Ops, tree: Tree) -> Array:
 
 
 def outsides(ops: Ops, tree: Tree) -> tuple[Array, Array]:
-    """Returns P(the other items' count = k), P(it = k − 1) for each item, `[2, n, ...]`, and its tangent or None.
+    """Returns the chances that k, and that k − 1, of the other items are chosen, `[2, n, ...]`, and their tangents.
 
-    Cost: as `grow`.
+    The tangents are None where the tree has none. Cost: as `grow`.
     """
     shape, nodes, tangents = tree.levels[-1]
     unity, count = shape.unity, tree.counted
@@ -194,30 +194,30 @@ def _one_hot(k: int, size: int, axes: int) -> np.ndarray:
 
 def _double(ops: Ops, level: Level, k: int) -> tuple[Array, Array | None]:
     """Returns the products of the level's pairs."""
-    (size, count, nodes, _), x, x_dot = level
+    (size, unity, nodes, _), x, x_dot = level
     a, b = x[:, : nodes // 2], x[:, nodes // 2 :]
     into = width(2 * size, k)
-    product = a * b if count else polynomials.multiply(ops, a, b, into)
+    product = a * b if unity else polynomials.multiply(ops, a, b, into)
     if x_dot is None:
         return product, None
     a_dot, b_dot = x_dot[:, : nodes // 2], x_dot[:, nodes // 2 :]
-    if count:
+    if unity:
         return product, a * b_dot + a_dot * b
     return product, polynomials.multiply_tangent(ops, a, a_dot, b, b_dot, into)
 
 
 def _halve(ops: Ops, outside: Array, outside_dot: Array | None, level: Level, k: int) -> tuple[Array, Array | None]:
     """Returns what is outside of the level's nodes, from what is outside of their pairs."""
-    size, count, _, real = level.shape
+    size, unity, _, real = level.shape
     sibling = _swap(ops, level.nodes)
     outside = outside[:, None]
     into = width(size, k)
-    product = outside * sibling if count else polynomials.correlate(ops, outside, sibling, into)
+    product = outside * sibling if unity else polynomials.correlate(ops, outside, sibling, into)
     if outside_dot is None or level.tangents is None:
         return _join(ops, product, real), None
     sibling_dot = _swap(ops, level.tangents)
     outside_dot = outside_dot[:, None]
-    if count:
+    if unity:
         dot = outside * sibling_dot + outside_dot * sibling
     else:
         dot = polynomials.correlate_tangent(ops, outside, outside_dot, sibling, sibling_dot, into)
@@ -232,7 +232,7 @@ def _swap(ops: Ops, nodes: Array) -> Array:
 
 def _join(ops: Ops, pairs: Array, real: int) -> Array:
     """Returns `[w, real, ...]` of `[w, 2, pairs, ...]`."""
-    return ops.xp.reshape(pairs, (pairs.shape[0], -1, *pairs.shape[3:]))[:, :real]
+    return ops.xp.reshape(pairs, (pairs.shape[0], 2 * pairs.shape[2], *pairs.shape[3:]))[:, :real]
 
 
 def _pad(ops: Ops, nodes: Array, tangents: Array | None, shape: Shape) -> tuple[Array, Array | None]:
@@ -251,18 +251,18 @@ def _pad(ops: Ops, nodes: Array, tangents: Array | None, shape: Shape) -> tuple[
     return nodes, xp.concat([tangents, xp.zeros_like(tangents[:, :missing])], axis=1)
 
 
-def _change(ops: Ops, nodes: Array | None, count: int, shape: Shape, k: int) -> Array | None:
-    """Returns the nodes at the roots of `shape`, from coefficients or from values at `count` roots."""
+def _change(ops: Ops, nodes: Array | None, unity: int, shape: Shape, k: int) -> Array | None:
+    """Returns the nodes at the roots of `shape`, from coefficients or from values at `unity` roots."""
     if nodes is None:
         return None
-    if count:
-        nodes = roots.coefficients(ops, nodes, count, 0, width(shape.size, k))
+    if unity:
+        nodes = roots.coefficients(ops, nodes, unity, 0, width(shape.size, k))
     return roots.evaluate(ops, nodes, shape.unity)
 
 
-def _change_down(ops: Ops, outside: Array | None, count: int, shape: Shape, k: int) -> Array | None:
-    """Returns what is outside of the pairs of a level as the level needs it, from values at `count` roots."""
+def _change_down(ops: Ops, outside: Array | None, unity: int, shape: Shape, k: int) -> Array | None:
+    """Returns what is outside of the pairs of a level as the level needs it, from values at `unity` roots."""
     if outside is None:
         return None
-    outside = roots.coefficients(ops, outside, count, 0, width(2 * shape.size, k), conjugate=True)
+    outside = roots.coefficients(ops, outside, unity, 0, width(2 * shape.size, k), conjugate=True)
     return roots.evaluate(ops, outside, shape.unity, conjugate=True) if shape.unity else outside

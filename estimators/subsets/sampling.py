@@ -79,13 +79,13 @@ def _split(ops: Ops, level: Level, facts: Array, chosen: Array, uniforms: Array,
       uniforms: `[<= pairs, ...]`; the other pairs have one node that is padding.
     """
     xp = ops.xp
-    size, count, nodes, real = level.shape
+    size, unity, nodes, real = level.shape
     pairs = nodes // 2
     if len(uniforms) < pairs:
         uniforms = xp.concat([uniforms, xp.zeros_like(chosen[: pairs - len(uniforms)])])
     wide = width(size, k)
-    folded = 0 < count < wide  # counts are known modulo `count`
-    law = roots.coefficients(ops, level.nodes, count, 0, min(wide, count)) if count else level.nodes
+    folded = 0 < unity < wide  # counts are known modulo `unity`
+    law = roots.coefficients(ops, level.nodes, unity, 0, min(wide, unity)) if unity else level.nodes
     wide = law.shape[0]
     first, second = law[:, :pairs], law[:, pairs:]
     # Beside first[j] stands second[chosen − j]; unless counts are folded, zeros stand around second.
