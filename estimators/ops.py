@@ -10,9 +10,10 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache, wraps
+from typing import Any, TypeVar, cast
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 Array = Any  # a torch.Tensor or a jax.Array; shapes are in the docstrings
 
 BACKENDS = ("torch:cpu", "torch:cuda", "jax:cpu", "jax:cuda")
@@ -94,6 +95,27 @@ def load(name: str = "torch:cpu", dtype: str = "float64") -> Ops:
     module = importlib.import_module(f"estimators.ops_{framework}")
     ops: Ops = module.make(device, dtype)
     return ops
+
+
+def compiled(function: Function) -> Function:
+    """Returns `function(ops, theta, k, ...)`, compiled as a whole where the backend compiles; k is static.
+
+    Outside jit, jax compiles every operation on every new shape by itself: the first exact sample at n = 300 took 25 s
+    so, and 1.9 s as a whole. Inside the user's own jit this changes nothing.
+    """
+
+    @wraps(function)
+    def call(ops: Ops, theta: Array, k: Any, *args: Array, **kwargs: Array) -> Array:
+        if not isinstance(k, int) or not hasattr(theta, "dtype"):  # the function says what is wrong
+            return function(ops, theta, k, *args, **kwargs)
+        return _compiled(function, ops, k)(theta, *args, **kwargs)
+
+    return cast("Function", call)
+
+
+@lru_cache(maxsize=None, typed=True)  # typed: True is no k, though it equals 1
+def _compiled(function: Callable[..., Array], ops: Ops, k: int) -> Callable[..., Array]:
+    return ops.compile(lambda theta, *args, **kwargs: function(ops, theta, k, *args, **kwargs))
 
 
 def index_dtype(ops: Ops) -> Any:

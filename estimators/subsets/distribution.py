@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
-from ..ops import Array, Ops
+from ..ops import Array, Ops, compiled
 from .checks import check_static, valid_rows
 from .moments import marginals
 from .product_tree import count_probability, grow, inclusions
 from .tilting import Tilted, softplus, tilt
 
 
+@compiled
 def log_partition(ops: Ops, theta: Array, k: int) -> Array:
     """Returns A(θ) = log Σ_{|z|=k} exp(θ·z).
 
@@ -35,6 +36,7 @@ def log_partition(ops: Ops, theta: Array, k: int) -> Array:
     return _log_total(ops, tilted, k) + xp.sum(softplus(ops, tilted), axis=-1) - k * tilted.t[..., 0]
 
 
+@compiled
 def log_prob(ops: Ops, theta: Array, k: int, z: Array) -> Array:
     """Returns log p(z) = θ·z − A(θ).
 
@@ -70,6 +72,7 @@ def log_prob(ops: Ops, theta: Array, k: int, z: Array) -> Array:
     return xp.where(in_support | xp.isnan(log_p), log_p, -xp.inf)
 
 
+@compiled
 def entropy(ops: Ops, theta: Array, k: int) -> Array:
     """Returns the entropy −E[log p(z)], in nats.
 
@@ -103,6 +106,7 @@ def entropy(ops: Ops, theta: Array, k: int) -> Array:
     return xp.log(count_probability(ops, tree)) + xp.sum(slack, axis=-1)
 
 
+@compiled
 def kl_to_uniform(ops: Ops, theta: Array, k: int) -> Array:
     """Returns KL(p ‖ uniform over the C(n, k) subsets) = log C(n, k) − H, in nats; shapes and errors as `entropy`."""
     n = check_static(ops, theta, k)

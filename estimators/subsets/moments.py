@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ..ops import Array, Ops
+from ..ops import Array, Ops, compiled
 from .checks import check_static, valid_rows
 from .product_tree import grow, inclusions, items_last, outsides
 from .tilting import Tilted, tilt
 
 
+@compiled
 def marginals(ops: Ops, theta: Array, k: int) -> Array:
     """Returns the inclusion probabilities E[z] of the k-subset distribution.
 
@@ -29,6 +30,7 @@ def marginals(ops: Ops, theta: Array, k: int) -> Array:
     return inclusions(ops, grow(ops, tilt(ops, theta, k), k))[0]
 
 
+@compiled
 def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
     """Returns Cov(z)·v, the product of the marginals' Jacobian with v.
 
@@ -64,6 +66,7 @@ def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
     return product - mu * ops.xp.sum(mu * centred, axis=-1, keepdims=True)
 
 
+@compiled
 def second_order_inclusions(ops: Ops, theta: Array, k: int) -> Array:
     """Returns the probabilities E[z_i z_j] that two items are both chosen, the marginals on the diagonal.
 

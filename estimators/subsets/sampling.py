@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ops import Array, Ops, index_dtype
+from ..ops import Array, Ops, compiled, index_dtype
 from . import roots
 from .checks import check_static, valid_rows
 from .polynomials import apply, width
@@ -12,6 +12,7 @@ from .product_tree import Level, Tree, grow, items_first, items_last
 from .tilting import tilt
 
 
+@compiled
 def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     """Returns exact samples, a deterministic function of uniform random numbers.
 
