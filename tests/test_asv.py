@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from pathlib import Path
@@ -169,3 +170,24 @@ def test_the_clock_counts_sleep_and_work_and_not_the_wait_for_a_core():
         pass
     measured, passed = callables.seconds() - before, time.perf_counter() - plain
     assert 0.095 <= measured <= passed + 1e-3
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="this system does not count the waits")
+def test_the_clock_leaves_out_the_waits_of_the_thread_that_reads_it_and_of_no_other():
+    found = []
+
+    def waited() -> float:
+        path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        return int(path.read_text().split()[1]) * 1e-9
+
+    def read() -> None:
+        least, begun = waited(), time.perf_counter()
+        reading = callables.seconds()
+        found.append((least, begun - reading, time.perf_counter() - reading, waited()))
+
+    other = threading.Thread(target=read)
+    other.start()
+    other.join()
+    read()
+    for least, low, high, most in found:
+        assert low <= most and least <= high
