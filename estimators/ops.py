@@ -39,8 +39,8 @@ class Ops:
         `backward(theta, *constants, out, out_bar) -> theta_bar`; no gradient reaches the constants. Reverse mode only.
       scan: `(body, carry, xs, reverse=False) -> (carry, ys)` as `jax.lax.scan`; xs and ys are tuples of arrays.
       while_loop: `(going, body, carry, limit) -> carry`, body applied until no entry of `going(carry)` is true, at most
-        `limit` times; not differentiated. Under torch's vmap, where values cannot be looked at, `limit` times.
-      constant: `(build, *args) -> array` of the numpy array `build(*args)`, kept where a framework allows it.
+        `limit` times; not differentiated. torch waits for a GPU at each look.
+      constant: `(build, *args) -> array` of the numpy array `build(*args)`; torch keeps the last 512 of them.
       top_k_mask: `(scores [..., n], k) -> [..., n]`, 1 at the k largest and 0 elsewhere; ties go to either, never both.
       draw: `(key) -> (primitive, shape, parameter=None) -> array`, device random numbers: `uniform` on [0, 1),
         `exponential`, `normal`, `gamma` (parameter: its shape). The key is a `torch.Generator` or None, or a jax key.

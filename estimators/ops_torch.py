@@ -71,11 +71,11 @@ def scan(
 def while_loop(going: Callable[[Any], Array], body: Callable[[Any], Any], carry: Any, limit: int) -> Any:
     """Runs `body` until nothing is going; see `Ops`."""
     for _ in range(limit):
-        try:
-            if not bool(torch.any(going(carry))):
-                break
-        except RuntimeError:  # a value under torch.func.vmap: the body leaves finished entries as they are
-            pass
+        left = going(carry)
+        while torch._C._functorch.is_functorch_wrapped_tensor(left):  # under vmap: of all entries together
+            left = torch._C._functorch.get_unwrapped(left)
+        if not bool(torch.any(left)):
+            break
         carry = body(carry)
     return carry
 
@@ -103,7 +103,7 @@ def make(device: str, dtype: str) -> Ops:
             array = array.copy()  # torch would share the memory of a constant, and warns
         return torch.as_tensor(array, dtype=torch_dtype, device=device)
 
-    @lru_cache(maxsize=1024)
+    @lru_cache(maxsize=512)
     def constant(build: Callable[..., np.ndarray], *args: Any) -> Array:
         with torch.inference_mode(False):  # what is kept must serve a backward pass later, too
             return asarray(build(*args))

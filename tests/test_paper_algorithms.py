@@ -287,7 +287,7 @@ def test_torch_maps_over_rows(form):
 def test_wrong_arguments_are_named(form):
     ops = ops_module.load("torch:cpu")
     theta = ops.asarray(np.zeros((2, 5)))
-    with pytest.raises(ValueError, match="uniforms has 1 items on its last axis, theta has 5"):
+    with pytest.raises(ValueError, match=r"uniforms has shape .*its last axis holds the n=5 items"):
         SAMPLERS[form](ops, theta, 2, ops.asarray(np.zeros((3, 2, 1))))
     for function in (LOG_PARTITIONS[form], MARGINALS[form]):
         with pytest.raises(ValueError, match=r"k=6 is outside \[0, 5\]"):

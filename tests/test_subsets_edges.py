@@ -145,7 +145,7 @@ class TestBadInput:
         z = ops.asarray([[1.0, 1, 0, 0, 0], [1, 1, 1, 0, 0], [2, 0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5, 0]])
         log_prob = np.asarray(subsets.log_prob(ops, ops.asarray(GOOD[0]), 2, z))
         np.testing.assert_array_equal(np.isneginf(log_prob), [False, True, True, True])
-        with pytest.raises(ValueError, match="z has 4 items on its last axis, theta has 5"):
+        with pytest.raises(ValueError, match=r"z has shape .*its last axis holds the n=5 items"):
             subsets.log_prob(ops, ops.asarray(GOOD), 2, z[:, :4])
 
     def test_enumeration_is_complete_read_only_and_bounded(self):
@@ -219,6 +219,36 @@ JAX_FOUR = jax.jit(lambda theta: four(ops_module.load("jax:cpu"), theta, 3))
 @given(theta=st.lists(logit, min_size=6, max_size=6).filter(lambda row: sum(map(math.isfinite, row)) >= 3))
 def test_any_logits_on_jax(theta):
     agree(ops_module.load("jax:cpu"), JAX_FOUR, np.array(theta), 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("mask", [-1e9, -1e30, None])
+def test_a_mask_of_any_size_is_as_good_as_never(name, dtype, mask):
+    ops = ops_module.load(name, dtype)
+    mask = float(np.finfo(dtype).min) if mask is None else mask  # the usual ways to mask in either framework
+    theta = np.random.default_rng(1).normal(size=(4, 20))
+    never = np.arange(20) % 4 == 1  # two and more of them: their sum overflows
+    uniforms = np.random.default_rng(2).random((30, 4, 20)).astype(dtype)
+    for k in (1, 7, 14):
+        results = [
+            (*four(ops, ops.asarray(rows), k), subsets.sample(ops, ops.asarray(rows), k, ops.asarray(uniforms)))
+            for rows in (np.where(never, mask, theta), np.where(never, -np.inf, theta))
+        ]
+        for masked, absent in zip(*results, strict=True):
+            np.testing.assert_allclose(np.asarray(masked), np.asarray(absent), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logits_as_large_as_numbers_get_are_chosen(dtype):
+    ops = ops_module.load("torch:cpu", dtype)
+    theta = np.zeros((1, 20))
+    theta[0, :2] = 0.9 * np.finfo(dtype).max
+    uniforms = ops.asarray(np.random.default_rng(2).random((30, 1, 20)).astype(dtype))
+    for k in (2, 3, 19):
+        marginals = np.asarray(subsets.marginals(ops, ops.asarray(theta), k))[0]
+        np.testing.assert_allclose(marginals, [1.0] * 2 + [(k - 2) / 18] * 18, atol=1e-6)
+        assert np.all(np.asarray(subsets.sample(ops, ops.asarray(theta), k, uniforms)).sum(axis=-1) == k)
 
 
 cluster = st.tuples(st.floats(-1e4, 1e4), st.sampled_from([0.0, 1e-6, 0.1, 10.0]), st.integers(1, 200))

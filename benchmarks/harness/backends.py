@@ -30,18 +30,17 @@ def installed() -> tuple[str, ...]:
 def load(backend: str, device: str, dtype: str) -> Ops:
     """Returns the `Ops`, with jax in 64-bit mode: the exact gradients need it, and float32 in still gives float32 out.
 
+    jax may have been used before: its caches tell the modes apart, so that what was compiled in the other one is
+    compiled anew, and arrays keep their dtype. From here on, though, the whole process computes as in 64-bit mode:
+    `jnp.arange(3.0)` is float64.
+
     Raises:
-      RuntimeError: jax was used before in 32-bit mode.
+      ValueError: see `estimators.ops.load`.
     """
     if backend == "jax":
-        used_before = "jax" in sys.modules
         import jax
-        import jax.extend.backend
 
-        if not jax.config.jax_enable_x64:
-            if used_before and jax.extend.backend.backends():
-                raise RuntimeError("jax is in use in 32-bit mode: set JAX_ENABLE_X64=1 before starting Python")
-            jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_enable_x64", True)
     return ops_module.load(f"{backend}:{device}", dtype)
 
 

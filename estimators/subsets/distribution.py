@@ -54,8 +54,8 @@ def log_prob(ops: Ops, theta: Array, k: int, z: Array) -> Array:
     """
     xp = ops.xp
     n = check_static(ops, theta, k)
-    if z.shape[-1] != n:
-        raise ValueError(f"z has {z.shape[-1]} items on its last axis, theta has {n}")
+    if z.ndim == 0 or z.shape[-1] != n:
+        raise ValueError(f"z has shape {tuple(z.shape)}; its last axis holds the n={n} items of theta")
     chosen = z > 0.5
     in_support = xp.all((z == 0) | (z == 1), axis=-1) & (xp.sum(z, axis=-1) == k)
     if k in (0, n):

@@ -24,7 +24,7 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
 
     Returns:
       `[S, ..., n]` of 0 and 1, each row with exactly k ones; NaN in invalid rows. No gradient: see the estimators.
-      One tree a row shared by all samples, then O(n log k) work a sample at most; depth O(log n).
+      One tree a row shared by all samples, then O(n √k) work a sample at most; depth O(log n).
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
@@ -34,8 +34,8 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     """
     xp = ops.xp
     n = check_static(ops, theta, k)
-    if uniforms.shape[-1] != n:
-        raise ValueError(f"uniforms has {uniforms.shape[-1]} items on its last axis, theta has {n}")
+    if uniforms.ndim == 0 or uniforms.shape[-1] != n:
+        raise ValueError(f"uniforms has shape {tuple(uniforms.shape)}; its last axis holds the n={n} items of theta")
     theta = ops.stop_gradient(theta)
     valid = valid_rows(ops, theta, k)[..., None]
     shape = np.broadcast_shapes(tuple(theta.shape), tuple(uniforms.shape))

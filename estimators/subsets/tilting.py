@@ -7,7 +7,6 @@ anything that contributes to it, and sums of products of probabilities carry ful
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -17,8 +16,8 @@ from ..ops import Array, Ops
 # |Σσ − k| up to a quarter of the standard deviation costs P(Σ=k) 3 percent; where that is below 1, up to a quarter of
 # the variance keeps the chances of "one too many" and "one too few" nearly equal.
 _TOLERANCE = 0.25
-# One or two steps on normal logits, up to 40 where logits spread over 1e7: bisection goes by the bracket then.
-_LIMIT = 80
+# One or two steps on normal logits, some twenty where they spread over 1e4 or more: the bracket is halved then.
+_LIMIT = 100
 # A Σσ − k of no effect in numbers of this kind.
 _NOTHING = {"float32": 1e-9, "float64": 1e-18}
 
@@ -39,7 +38,7 @@ class Tilted(NamedTuple):
 
 
 def tilt(ops: Ops, theta: Array, k: int) -> Tilted:
-    """Returns the tilted logits and their probabilities, for 0 < k < n. O(n) a step, one to four steps."""
+    """Returns the tilted logits and their probabilities, for 0 < k < n. O(n) a step of the search; see `_LIMIT`."""
     t = _shift(ops, ops.stop_gradient(theta), k)
     x = theta + t
     return Tilted(t, x, ops.sigmoid(x), ops.sigmoid(-x))
@@ -56,7 +55,7 @@ class _Search(NamedTuple):
     """The state of the search: the problem, a bracket of t, and what is known at t.
 
     Attributes, `[..., 1]` but for theta `[..., n]`:
-      theta, k, n, goal: the logits, k, how many of them are finite, and the log-odds of k in n.
+      theta, k, n, goal: the logits, the Σσ wanted, how many logits are finite, and the log-odds of k in n.
       t, low, high: the shift and a bracket of it.
       excess, variance: Σσ − k and Σσ(1 − σ) at t.
       going: whether t is not yet good enough.
@@ -81,13 +80,15 @@ def _shift(ops: Ops, theta: Array, k: int) -> Array:
     n = xp.sum(xp.astype(finite, theta.dtype), axis=-1, keepdims=True)
     top = xp.max(theta, axis=-1, keepdims=True)  # NaN if one is
     bottom = xp.min(xp.where(finite, theta, xp.inf), axis=-1, keepdims=True)
-    mean = xp.sum(xp.where(finite, theta, 0.0), axis=-1, keepdims=True) / n
-    # Where just k logits are finite the law is one subset, and any large t is right.
-    goal = math.log(k) - xp.log(xp.where(n > k, n - k, _NOTHING[ops.dtype]))
-    start = xp.where((n >= k) & (top < xp.inf), goal - mean, xp.nan)
+    mean = xp.sum(xp.where(finite, theta, 0.0) / n, axis=-1, keepdims=True)  # a sum of masks might overflow
+    # Where just k logits are finite the law is one subset, and no t gives Σσ = k: half an item less is sought.
+    wanted = xp.where(n > k, float(k), k - 0.5)
+    goal = xp.log(wanted / (n - wanted))
     # Were all logits the top one, or the bottom one, k would be reached at the ends of the bracket.
-    search = _measure(ops, theta, xp.full_like(n, float(k)), n, goal, start, goal - top, goal - bottom)
-    return ops.while_loop(_going, _move(ops), search, _LIMIT).t
+    low, high = goal - top, goal - bottom
+    start = xp.minimum(xp.maximum(goal - mean, low), high)
+    start = xp.where((n >= k) & (top < xp.inf), start, xp.nan)
+    return ops.while_loop(_going, _move(ops), _measure(ops, theta, wanted, n, goal, start, low, high), _LIMIT).t
 
 
 def _measure(ops: Ops, theta: Array, k: Array, n: Array, goal: Array, t: Array, low: Array, high: Array) -> _Search:
@@ -101,10 +102,16 @@ def _measure(ops: Ops, theta: Array, k: Array, n: Array, goal: Array, t: Array, 
     excess = rest + (xp.sum(xp.astype(above, theta.dtype), axis=-1, keepdims=True) - k)
     variance = xp.sum(small - small * small, axis=-1, keepdims=True)
     tolerance = xp.where(variance < 1, variance, xp.sqrt(variance)) * _TOLERANCE
-    middle = low / 2 + high / 2
+    middle = _middle(ops, low, high)
     between = (middle > low) & (middle < high)  # else t is as good as numbers are dense there
     going = (xp.abs(excess) > tolerance) & (xp.abs(excess) > _NOTHING[ops.dtype]) & between
     return _Search(theta, k, n, goal, t, low, high, excess, variance, going)
+
+
+def _middle(ops: Ops, low: Array, high: Array) -> Array:
+    """Returns a number between the two: of their sizes, not of themselves, while they are far apart."""
+    xp = ops.xp
+    return xp.where(high / 2 - low / 2 > 50, xp.sinh(xp.asinh(low) / 2 + xp.asinh(high) / 2), low / 2 + high / 2)
 
 
 def _going(search: _Search) -> Array:
@@ -126,7 +133,7 @@ def _move(ops: Ops) -> Callable[[_Search], _Search]:
         # Near, on Σσ − k taken for a sinh of t, which it is between two groups of logits far apart.
         ratio = xp.clip(excess / variance, -0.999999, 0.999999)
         new = t - xp.where(xp.abs(excess) < variance, xp.atanh(ratio), far)
-        new = xp.where((new > low) & (new < high), new, low / 2 + high / 2)
+        new = xp.where((new > low) & (new < high), new, _middle(ops, low, high))
         return _measure(ops, theta, k, n, goal, xp.where(going, new, t), low, high)
 
     return move

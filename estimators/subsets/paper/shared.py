@@ -19,8 +19,8 @@ def gradient(ops: Ops, log_partition: Callable[..., Array], theta: Array, k: int
 def sampled(ops: Ops, theta: Array, k: int, uniforms: Array) -> tuple[Array, tuple[int, ...]]:
     """Returns theta without a gradient and the shape of the samples, after checking the arguments."""
     n = check_static(ops, theta, k)
-    if uniforms.shape[-1] != n:
-        raise ValueError(f"uniforms has {uniforms.shape[-1]} items on its last axis, theta has {n}")
+    if uniforms.ndim == 0 or uniforms.shape[-1] != n:
+        raise ValueError(f"uniforms has shape {tuple(uniforms.shape)}; its last axis holds the n={n} items of theta")
     return ops.stop_gradient(theta), tuple(np.broadcast_shapes(theta.shape, uniforms.shape))
 
 
