@@ -46,7 +46,7 @@ def lines_of(table: pd.DataFrame) -> list[dict[str, object]]:
     return [line for part in section["parts"] for line in part]
 
 
-def test_largest_change_that_intervals_part_is_on_top():
+def test_largest_change_that_intervals_part_is_on_top_():
     noisy = measured("b.time_noisy", [1.0, 3.0], error=0.9)
     small, large = measured("b.time_small", [1.0, 0.9, 0.8]), measured("b.time_large", [1.0, 1.5, 2.0])
     lines = lines_of(frame(noisy, small, large, measured("b.time_same", [1.0, 1.001])))
@@ -56,9 +56,42 @@ def test_largest_change_that_intervals_part_is_on_top():
     assert lines[0]["ratio"] == "2.0×" and lines[0]["before"] == "1.00 s" and lines[0]["now"] == "2.00 s"
 
 
-def test_metrics_without_intervals_are_never_sure():
-    (line,) = lines_of(frame(measured("b.track_bias", [0.0, 0.1], unit="1", error=0)))
-    assert not line["sure"] and line["ratio"] == "–" and line["now"] == "0.1 1"
+def test_tenfold_bias_is_on_top_counted_and_the_headline():
+    bias = measured("b.track_bias", [0.004, 0.04], unit="of cosines", error=0)
+    section = changes.section(frame(measured("b.time", [1.0, 2.0]), bias), "somewhere")
+    assert section is not None and section["changed"] == 2
+    line = section["parts"][0][0]
+    assert (line["benchmark"], line["sure"], line["slower"], line["ratio"]) == ("b.track_bias", True, True, "10.0×")
+    (sentence,) = changes.headline(section)
+    assert "2 of 2 benchmarks changed measurably, b.track_bias simple, 64 most: from 0.004 of cosines" in sentence
+
+
+@pytest.mark.parametrize(
+    ("values", "changed"),
+    [
+        ([0.5, 0.5049], False),
+        ([0.5, 0.506], True),
+        ([0.506, 0.5], True),
+        ([1.0, 7.0, 1.0], False),
+        ([0.0, 1e-15], False),
+        ([3e-16, -2e-16], False),
+        ([0.0, 0.1], True),
+        ([0.1, 0.0], True),
+    ],
+)
+def test_values_that_never_have_an_interval_change_by_more_than_a_hundredth(values, changed):
+    (line,) = lines_of(frame(measured("b.track_bias", values, unit="of cosines", error=0)))
+    assert line["sure"] == changed
+
+
+def test_what_was_0_and_is_not_has_changed_most():
+    found = lines_of(frame(measured("b.zero", [0.0, 0.1], error=0), measured("b.large", [0.001, 0.9], error=0)))
+    assert [line["benchmark"] for line in found] == ["b.zero", "b.large"] and found[0]["ratio"] == "–"
+
+
+def test_a_time_of_which_one_interval_is_missing_is_never_sure():
+    first, last = measured("b.time", [1.0, 9.0])
+    assert not lines_of(frame([first, (*last[:6], float("nan"), float("nan"), *last[8:])]))[0]["sure"]
 
 
 def test_machines_are_not_compared():
@@ -93,7 +126,7 @@ def test_page_shows_the_history_and_its_largest_change(tmp_path):
     parsed = Page(text)
     assert parsed.ids["history"] == 1 and "Read from a folder" in text
     assert all(figure["role"] == "img" and figure["aria-labelledby"] for figure in parsed.figures)
-    assert "1 of 2 benchmarks changed beyond their intervals, b.time_large simple, 64 most: from 1.00 s to 2.00 s." in (
+    assert "1 of 2 benchmarks changed measurably, b.time_large simple, 64 most: from 1.00 s to 2.00 s." in (
         unescape(text)
     )
 
