@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import nox
+import nox.command
 
 nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
@@ -17,8 +19,14 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PAGE = "reports/_build/index.html"
 STORE = "results/subsetgrad.sqlite"
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-# Both commits by turns, against drift; beyond this factor, which no difference between equal commits reached.
-CONTINUOUS = ("continuous", "--interleave-rounds", "--factor", "1.25", "HEAD~1", "HEAD")
+COMMITS = ("HEAD~1", "HEAD")
+# What `asv continuous` allows. Each benchmark is in one of them, and measured once.
+GATES = (
+    # Both commits by turns, against drift; beyond this factor, which no difference between equal commits reached.
+    ("--interleave-rounds", "--factor", "1.25", "--bench", r"^bench_(estimators|subsets)\."),
+    # Seeds are fixed, so that only code changes quality; as asv.conf.json's regressions_thresholds.
+    ("--factor", "1.01", "--bench", r"^bench_quality\."),
+)
 
 
 def _install(session: nox.Session, *groups: str, extras: str = "") -> None:
@@ -85,4 +93,13 @@ def asv(session: nox.Session) -> None:
     # asv makes its environments itself, by the pins of asv.conf.json whatever SUBSETGRAD_CONSTRAINTS says: a history
     # compares code, not versions of torch. This pins what those depend on, too.
     tested = str(Path("constraints.txt").absolute())
-    session.run("asv", *(session.posargs or CONTINUOUS), env={"PIP_CONSTRAINT": tested})
+    commands = [session.posargs] if session.posargs else [("continuous", *gate, *COMMITS) for gate in GATES]
+    failed = []
+    for command in commands:
+        # All are run before any is judged: a time that grew hides no bias that did.
+        try:
+            session.run("asv", *command, env={"PIP_CONSTRAINT": tested})
+        except nox.command.CommandFailed:
+            failed.append(shlex.join(command))
+    if failed:
+        session.error(f"something got slower or worse, or failed: see above what asv says of {'; '.join(failed)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -63,6 +64,17 @@ def test_asv_forks_from_a_process_that_has_imported_the_frameworks_and_not_start
     assert discovered["imported"] == ["jax", "torch"]
     assert not discovered["jax_started"]
     assert discovered["threads"] == 1
+
+
+def test_every_benchmark_is_behind_one_gate_and_quality_behind_that_of_its_history(discovered):
+    assigned = [node for node in ast.parse((ROOT / "noxfile.py").read_text()).body if isinstance(node, ast.Assign)]
+    (gates,) = [ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == "GATES"]
+    allowed = {gate[gate.index("--bench") + 1]: float(gate[gate.index("--factor") + 1]) for gate in gates}
+    thresholds = CONFIGURATION["regressions_thresholds"]
+    for name in discovered["found"]:
+        (factor,) = [factor for pattern, factor in allowed.items() if re.search(pattern, name)]
+        (threshold,) = [threshold for pattern, threshold in thresholds.items() if re.search(pattern, name)]
+        assert factor == (1 + threshold if name.startswith("bench_quality") else 1.25)
 
 
 def test_outside_asv_the_bench_files_import_no_framework():
@@ -159,6 +171,11 @@ def test_followed_quality_is_that_of_figure_1():
     quality = followed._measure("simple", "torch")
     assert set(quality) == set(followed.METRICS)
     assert quality["bias"] == pytest.approx(0.0380468, rel=1e-5)
+
+
+def test_a_followed_bias_of_0_is_0_without_its_rounding():
+    assert followed._measure("sfe", "torch")["bias"] == 0.0
+    assert all(value == round(value, 9) for value in followed._measure("simple", "torch").values())
 
 
 def test_the_clock_counts_sleep_and_work_and_not_the_wait_for_a_core():
