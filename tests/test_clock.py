@@ -29,7 +29,7 @@ def coverage(count, rank):
 
 
 class TestInterval:
-    @pytest.mark.parametrize("count", [*range(1, 40), 100, 501])
+    @pytest.mark.parametrize("count", [*range(1, 40), 100, 501, 1040])
     def test_its_ranks_are_the_narrowest_that_cover_95_percent(self, count):
         rank = clock.interval_rank(count)
         if rank:
@@ -139,6 +139,22 @@ class TestMeasure:
         assert isinstance(found["broken"], FloatingPointError) and found["fine"]["total"].stable
         assert list(found) == ["broken", "fine"]
 
+    def test_readings_that_cannot_be_summed_up_end_their_own_contestant(self, monkeypatch):
+        real = clock.summary
+
+        def failing(readings, target):
+            if readings[0] > 1.0:
+                raise OverflowError("too many")
+            return real(readings, target)
+
+        monkeypatch.setattr(clock, "summary", failing)
+        found, _ = measure({"odd": {"total": 2.0}, "fine": {"total": 0.01}})
+        assert isinstance(found["odd"], OverflowError) and found["fine"]["total"].stable
+
+    def test_thousands_of_readings_are_summed_up(self):
+        found, _ = measure({"a": {"total": [0.001, 0.01]}}, budget=20.0)
+        assert len(found["a"]["total"].readings) > 3000 and found["a"]["total"].std_error is not None
+
     def test_contestants_take_turns_in_changing_order_and_a_pair_stays_together(self):
         _, log = measure({name: {"forward": 0.01, "total": 0.02} for name in "abc"})
         rounds = [log[start : start + 6] for start in range(0, len(log), 6)]
@@ -220,3 +236,9 @@ class TestAlone:
         for _ in range(2):
             with machine.alone("mine", pytest.fail, tmp_path / "lock"):
                 pass
+
+    def test_an_interrupt_leaves_no_name_behind(self, tmp_path):
+        path = tmp_path / "lock"
+        with pytest.raises(KeyboardInterrupt), machine.alone("mine", pytest.fail, path):
+            raise KeyboardInterrupt
+        assert path.read_text() == ""

@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 Step = Callable[[], Any]
@@ -21,8 +22,8 @@ Read = Callable[[Step, int], float]  # (step, calls) -> seconds of all the calls
 
 LEAST_READING = 1e-3  # seconds: 10,000 times the clock's own resolution
 LEAST_READINGS = 10  # before the interval may end a measurement: early ones are narrow by luck
-_COVERAGE = 0.95
-_SIGMAS = statistics.NormalDist().inv_cdf((1 + _COVERAGE) / 2)
+_PERCENT = 95  # of the interval
+_SIGMAS = statistics.NormalDist().inv_cdf((100 + _PERCENT) / 200)
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,20 @@ def summary(readings: Sequence[float], relative_target: float) -> Timing:
     return Timing(tuple(readings), median, low, high, error, stable)
 
 
+@lru_cache(maxsize=1024)
 def interval_rank(count: int) -> int:
     """Returns r such that the r-th smallest and the r-th largest of `count` enclose the median at 95 %; 0 if none do.
 
-    The number of readings below the median is binomial(count, 1/2), whatever their distribution.
+    The number of readings below the median is binomial(count, 1/2), whatever their distribution. Outcomes are counted
+    in whole numbers: beyond some thousand readings no float holds them.
     """
-    below, rank = 0.5**count, 0
-    while below <= (1 - _COVERAGE) / 2:
+    most = 2**count * (100 - _PERCENT) // 200  # outcomes that a tail may hold
+    rank, outcomes = 0, 1  # of `count` tosses, those with `rank` heads
+    below = outcomes
+    while below <= most:
         rank += 1
-        below += math.comb(count, rank) * 0.5**count
+        outcomes = outcomes * (count - rank + 1) // rank
+        below += outcomes
     return rank
 
 
@@ -141,15 +147,14 @@ def measure(
     while waiting := [name for name in contestants if name not in results]:
         shuffle(waiting)
         for name in waiting:
+            found: dict[str, Timing] | Exception | None
             try:
                 act(turns[name])
-            except Exception as error:  # whatever an estimator raises is its own result
-                results[name] = error
-            else:
                 found = turns[name].result(relative_target)
-                if found:
-                    results[name] = found
-            if name in results:
+            except Exception as error:  # whatever goes wrong with one is its own result, and the others go on
+                found = error
+            if found is not None:
+                results[name] = found
                 progress(name)
         act = _Turn.go
     return {name: results[name] for name in contestants}

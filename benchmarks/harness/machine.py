@@ -103,8 +103,10 @@ def alone(command: str, notice: Callable[[str], None], path: Path | None = None)
                     told = True
                 time.sleep(_POLL_SECONDS)
         _write(file, f"process {os.getpid()} ({command})")
-        yield
-        _write(file, "")
+        try:
+            yield
+        finally:
+            _write(file, "")
     finally:
         os.close(file)
 
