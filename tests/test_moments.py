@@ -139,7 +139,7 @@ class TestBias:
             return abs(values.mean()) / (values.std(ddof=1) / math.sqrt(REPEATS))
 
         assert errors_from_zero(debiased) < 4
-        assert errors_from_zero(raw) > 8  # the twin without the jackknife
+        assert errors_from_zero(raw) > 6  # the twin without the jackknife fails the line above; about 8 are expected
         assert raw.mean() > 5 * abs(debiased.mean())
 
     def test_the_floor_and_the_expected_raw_bias_predict_what_is_seen(self):
