@@ -105,9 +105,9 @@ def clock_plan(
         chosen.append((record, name, tuple(sorted(record.resolve_params(given).items()))))
     environment = provenance.environment()
     cells: list[TimingCell] = []
-    skipped: list[str] = []
+    sizes, skipped = _sizes(sweep, n, k)
     axes = itertools.product(
-        sorted(_sizes(sweep, n, k)),
+        sorted(sizes),
         batch or sweep.batch,
         [backends.parse(name) for name in backend_names],
         (dtype,) if dtype else sweep.dtypes,
@@ -147,12 +147,25 @@ def clock_plan(
     return ClockPlan(experiment.name, tuple(dict.fromkeys(cells)), tuple(dict.fromkeys(skipped)), sweep.effort)
 
 
-def _sizes(sweep: Sweep, n: Sequence[int] | None, k: Sequence[int] | None) -> set[tuple[int, int]]:
-    """Returns the preset's pairs, or the product of the chosen axes; a k that was not asked for is at most n/2."""
+def _sizes(sweep: Sweep, n: Sequence[int] | None, k: Sequence[int] | None) -> tuple[set[tuple[int, int]], list[str]]:
+    """Returns the preset's pairs, or the product of the chosen axes, with what the preset has no partner for.
+
+    A k that was not asked for is at most n/2, an n that was not asked for at least 2k.
+    """
     if n is None and k is None:
-        return set(sweep.sizes)
+        return set(sweep.sizes), []
     pairs = itertools.product(n or [size for size, _ in sweep.sizes], k or [choice for _, choice in sweep.sizes])
-    return {(items, choices) for items, choices in pairs if (k and n) or 2 * choices <= items}
+    if n and k:
+        return set(pairs), []
+    found = {(items, choices) for items, choices in pairs if 2 * choices <= items}
+    lonely = [
+        f"-n {items}: no k of the preset is at most n/2; give -k" for items in n or () if items not in dict(found)
+    ]
+    taken = {choices for _, choices in found}
+    lonely += [
+        f"-k {choices}: no n of the preset is at least 2k; give -n" for choices in k or () if choices not in taken
+    ]
+    return found, lonely
 
 
 def _reason(experiment: ClockExperiment, record: Estimator, name: str, n: int, k: int, backend: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -10,12 +12,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import torch
+import torch._dynamo
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
 from benchmarks.clock_grid import clock_plan
 from benchmarks.experiments.scaling import PAPER_FORMS, SCALING
-from benchmarks.harness import clock, machine, provenance, timing
+from benchmarks.harness import clock, compiling, machine, memory, provenance, timing
 from benchmarks.harness.cell import TimingCell
 from benchmarks.harness.store import Store
 
@@ -174,9 +178,22 @@ class TestSkipped:
         (row,) = rows_of(store)
         assert (row["status"], row["mode"]) == ("skipped", "compiled") and "install g++, or set CXX" in row["reason"]
 
+    def test_a_failure_to_measure_memory_keeps_the_seconds(self, store, monkeypatch):
+        def failing(step, device):
+            raise RuntimeError("no profiler")
+
+        monkeypatch.setattr(memory, "peak_bytes", failing)
+        result = call(*TORCH, "-n", 6, "-k", 2, "-e", "ste_gumbel", "--store", store)
+        assert result.exit_code == 0
+        rows = rows_of(store)
+        assert {row["metric"] for row in rows} == READ | {"first_seconds"}
+        assert {row["status"] for row in rows} == {"ok"}
+        assert rows[0]["reason"].endswith("no peak_bytes: RuntimeError: no profiler")
+
     @pytest.mark.parametrize(
         ("arguments", "reason"),
         [
+            (("-n", "7,8", "-e", "ste"), "left out -n 7: no k of the preset is at most n/2; give -k"),
             (("-n", "10", "-k", "2,8", "-e", "ste"), "left out n=10 k=8: scaling goes from k=1 to k=n/2"),
             (("-n", "6,64", "-k", "2", "-e", "exact_enum"), "left out exact_enum: n=64: timed up to n=16, for it sums"),
         ],
@@ -184,6 +201,55 @@ class TestSkipped:
     def test_what_is_not_in_the_grid_is_left_out_with_a_reason(self, store, arguments, reason):
         result = call(*TORCH, *arguments, "--store", store, "--dry-run")
         assert reason in words(result) and "1 to compute" in words(result)
+
+
+class TestCompiled:
+    """By torch.compile, with a backend that traces and lets the steps run as they are: it takes no compiler."""
+
+    COMPILED = (*TORCH, "-k", 2, "-e", "ste_gumbel", "--mode", "compiled")
+
+    @pytest.fixture(autouse=True)
+    def _traced_alone(self, monkeypatch):
+        monkeypatch.setattr(timing, "_compiler", lambda: True)
+        monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+
+    def test_every_size_is_compiled_whatever_was_compiled_before(self, store):
+        result = call(*self.COMPILED, "-n", "6,7,8,9", "--store", store)
+        assert result.exit_code == 0, result.output
+        rows = {(row["n"], row["metric"]): row["value"] for row in rows_of(store)}
+        for n in (6, 7, 8, 9):
+            assert rows[n, "compile_seconds"] > 5 * rows[n, "total_seconds"]
+        assert not any("limit" in row["reason"] for row in rows_of(store))
+
+    def test_a_limit_of_programs_is_said(self, store, monkeypatch):
+        monkeypatch.setattr(compiling, "PROGRAMS", 1)
+        both = [word.replace("ste_gumbel", "ste_gumbel,softsub") for word in map(str, self.COMPILED)]
+        result = call(*both, "-n", 6, "--store", store)
+        assert result.exit_code == 0, result.output
+        reasons = {row["estimator"]: row["reason"] for row in rows_of(store)}
+        assert "torch.compile reached its limit of programs" in reasons["softsub"]
+
+    def test_limits_and_caches_are_those_of_before_when_it_is_over(self):
+        before = (torch._dynamo.config.cache_size_limit, os.environ.get("TORCHINDUCTOR_CACHE_DIR"))
+        with compiling.fresh_programs(), compiling.empty_caches():
+            folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+            assert torch._dynamo.config.cache_size_limit == compiling.PROGRAMS
+            assert list(folder.iterdir()) == []
+        assert not folder.parent.exists()
+        assert (torch._dynamo.config.cache_size_limit, os.environ.get("TORCHINDUCTOR_CACHE_DIR")) == before
+
+
+def test_one_small_step_goes_before_the_first_of_a_backend_and_mode(store, monkeypatch):
+    real, built = timing.steps, []
+
+    def steps(record, params, ops, **sizes):
+        built.append((record.name, sizes["n"], sizes["mode"]))
+        return real(record, params, ops, **sizes)
+
+    monkeypatch.setattr(timing, "steps", steps)
+    timing._warm_up.cache_clear()
+    call(*TORCH, "-n", "6,8", "-k", 2, "-e", "ste_gumbel", "--store", store)
+    assert built == [("simple", 4, "eager"), ("ste_gumbel", 6, "eager"), ("ste_gumbel", 8, "eager")]
 
 
 class TestOptions:
@@ -196,6 +262,14 @@ class TestOptions:
             (("scaling", "--mode", "fast"), "--mode 'fast' is not known; choose from eager, compiled"),
             (("scaling", "--batch", "0"), "--batch 0 is too small"),
             (("scaling", "-n", "10", "-k", "8"), "nothing to compute"),
+            (
+                ("scaling", "--preset", "quick", "-n", "7"),
+                "nothing to compute: -n 7: no k of the preset is at most n/2; give -k",
+            ),
+            (
+                ("scaling", "--preset", "quick", "-k", "600"),
+                "nothing to compute: -k 600: no n of the preset is at least 2k; give -n",
+            ),
         ],
     )
     def test_a_mistake_is_named(self, store, arguments, message):

@@ -148,7 +148,8 @@ def _torch_steps(work: _Work, mode: str) -> Steps:
     drawing: Callable[[torch.Tensor], Any] = draw
     applying: Callable[[torch.Tensor], torch.Tensor] = apply
     if mode == "compiled":
-        drawing, applying = torch.compile(draw), torch.compile(apply)
+        # For this size, as its users compile it: a program for any size is another one.
+        drawing, applying = (torch.compile(function, dynamic=False) for function in (draw, apply))
 
     def sample() -> Any:
         with torch.no_grad():

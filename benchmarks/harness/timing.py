@@ -5,7 +5,8 @@ making subsets of it; see `steps`. `backward_seconds` is what a total takes long
 the differences of readings that follow each other: one definition for both backends, though a compiler may do the two
 parts of a total in any order. `first_seconds` is the first total, tracing and compiling included; `trace_seconds` and
 `compile_seconds` are these parts of it where they are known (apart for jax; together for torch.compile, as what the
-first call takes longer than the median). `peak_bytes` is of a total, see `memory`.
+first call takes longer than the median). What a process pays but once (imports, allocators, threads) is in none of
+them: a small step goes before the first of its backend and mode. `peak_bytes` is of a total, see `memory`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ import numpy as np
 import estimators
 from estimators.ops import Ops
 
-from . import backends, clock, machine, memory
+from . import backends, clock, compiling, machine, memory
 from .cell import TimingCell
 from .clock import Timing
 from .engine import Outcome
@@ -47,11 +48,21 @@ class Effort:
 
 @dataclass(frozen=True)
 class _Work:
-    """One cell on its way: what it runs, the metrics that are read once, and the seconds that this took."""
+    """One cell on its way.
+
+    Attributes:
+      steps: what it runs.
+      contestant: those that are read, by name.
+      known: the metrics that are read once.
+      seconds: that all this took.
+      remark: what is to be said of it, or nothing.
+    """
 
     steps: Steps
+    contestant: Mapping[str, clock.Step]
     known: Mapping[str, float]
     seconds: float
+    remark: str
 
 
 class _SkippedError(Exception):
@@ -97,7 +108,8 @@ def run(
         return 0
     with machine.alone(command, notice):
         for group in groups(cells):
-            with machine.pinned(group[0].threads, group[0].backend):
+            fresh = compiling.fresh_programs() if _by_torch_compile(group[0]) else nullcontext()
+            with machine.pinned(group[0].threads, group[0].backend), fresh:
                 for cell, measurements, outcome in _measure_group(group, effort, doing):
                     store.save(
                         cell,
@@ -131,7 +143,7 @@ def _measure_group(
     doing(f"n={first.n} k={first.k}: {len(works)} in turns")
     start = time.perf_counter()
     timed = clock.measure(
-        {cell.key: _contestant(cell, work.steps) for cell, work in works.items()},
+        {cell.key: work.contestant for cell, work in works.items()},
         budget_seconds=effort.budget_seconds,
         relative_target=effort.relative_target,
         read=clock.by_cuda_events if (first.backend, first.device) == ("torch", "cuda") else clock.by_clock,
@@ -156,9 +168,25 @@ def _prepared(cell: TimingCell) -> _Work:
       _SkippedError: too much memory, or no compiler.
       Exception: whatever the estimator raises.
     """
-    begun = time.perf_counter()
-    if (cell.backend, cell.mode) == ("torch", "compiled") and not _compiler():
+    if not _by_torch_compile(cell):
+        return _called_once(cell)
+    if not _compiler():
         raise _SkippedError("torch.compile needs a C++ compiler on the CPU, and finds none: install g++, or set CXX")
+    before = compiling.refusals()
+    with compiling.empty_caches():
+        work = _called_once(cell)
+    if compiling.refusals() == before:
+        return work
+    return replace(work, remark="torch.compile reached its limit of programs, and parts of this ran eagerly")
+
+
+def _by_torch_compile(cell: TimingCell) -> bool:
+    return (cell.backend, cell.mode) == ("torch", "compiled")
+
+
+def _called_once(cell: TimingCell) -> _Work:
+    _warm_up(cell.backend, cell.device, cell.mode)
+    begun = time.perf_counter()
     _check_memory(cell)
     built = _steps(cell, cell.n, cell.k, cell.batch)
     known: dict[str, float] = {}
@@ -172,10 +200,21 @@ def _prepared(cell: TimingCell) -> _Work:
     built.total()
     _ops(cell).block(())
     known["first_seconds"] = time.perf_counter() - start
+    contestant = _contestant(cell, built)
     if cell.mode == "compiled":  # an eager step needs no more than the clock's own warm-up
-        for step in _contestant(cell, built).values():
+        for step in contestant.values():
             step()
-    return _Work(built, known, time.perf_counter() - begun)
+    return _Work(built, contestant, known, time.perf_counter() - begun, "")
+
+
+@cache
+def _warm_up(backend: str, device: str, mode: str) -> None:
+    """Does one small step, which counts nowhere: a process's first one takes 0.4 s longer, compiled by torch 6 s."""
+    # torch compiles `simple` for half a minute, where the other one imports all that it needs in half of that.
+    name = "ste_gumbel" if (backend, mode) == ("torch", "compiled") else "simple"
+    with suppress(Exception):  # what a backend lacks, its cells say
+        ops = backends.load(backend, device, "float32")
+        ops.block(steps(estimators.get(name), {}, ops, n=4, k=2, batch=1, mode=mode).total())
 
 
 @contextmanager
@@ -187,6 +226,8 @@ def _hushed() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"torch\._dynamo|torch\._inductor")
+            # Tracing looks at it where a graph breaks; the module that warns is torch's own or that of the traced code.
+            warnings.filterwarnings("ignore", message=r"The \.grad attribute of a Tensor that is not a leaf")
             yield
     finally:
         logger.setLevel(before)
@@ -253,13 +294,17 @@ def _result(
     read = {f"{name}_seconds": timing for name, timing in (*timed.items(), ("backward", backward))}
     rows = [Measurement("", name, t.median, t.std_error, False, len(t.readings)) for name, t in read.items()]
     known = dict(work.known)
+    remarks = [_remark(timed, effort), work.remark]
     if cell.backend == "torch":
         doing(f"{cell.estimator} n={cell.n} k={cell.k}: memory")
-        known["peak_bytes"] = memory.peak_bytes(work.steps.total, cell.device)
+        try:
+            known["peak_bytes"] = memory.peak_bytes(work.steps.total, cell.device)
+        except Exception as error:  # the seconds are known all the same
+            remarks.append(f"no peak_bytes: {type(error).__name__}: {error}")
         if cell.mode == "compiled":
             known["compile_seconds"] = max(0.0, known["first_seconds"] - timed["total"].median)
     rows += [Measurement("", name, float(value), None, False, 1) for name, value in known.items()]
-    return rows, _remark(timed, effort)
+    return rows, "; ".join(filter(None, remarks))
 
 
 def _remark(timed: Mapping[str, Timing], effort: Effort) -> str:

@@ -1,0 +1,45 @@
+"""torch.compile for timings: what was compiled before a cell must not show in the cell's numbers.
+
+Left alone, it does. Programs are kept by the code object of what was compiled, which all cells of `steps` share: from
+the third size on a program for any size is used, the ninth program is none (the step then runs eagerly, and nothing
+says so), and kernels that an earlier run left on the disk are not compiled.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Programs of one function: every estimator and step of a group has one or, where a graph breaks, some.
+PROGRAMS = 1024
+
+
+@contextmanager
+def fresh_programs() -> Iterator[None]:
+    """Forgets all programs, and has room for those of a group of cells until the block ends."""
+    import torch._dynamo
+
+    torch._dynamo.reset()
+    # By the names that they have had since before torch 2.5.
+    with torch._dynamo.config.patch(cache_size_limit=PROGRAMS, accumulated_cache_size_limit=PROGRAMS):
+        yield
+
+
+@contextmanager
+def empty_caches() -> Iterator[None]:
+    """Lets what is compiled in the block find no kernel or graph of an earlier one, on the disk or in memory."""
+    from torch._inductor.utils import fresh_inductor_cache
+
+    # A folder around its own, which it leaves behind after an exception.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, fresh_inductor_cache(dir=folder):
+        yield
+
+
+def refusals() -> int:
+    """Returns how often in this process a function had `PROGRAMS` programs, and ran eagerly instead of getting one."""
+    from torch._dynamo.utils import counters
+
+    limits = ("recompile limit", "recompile_limit", "cache_size_limit")
+    found = (item for counter in list(counters.values()) for item in counter.items())
+    return sum(count for text, count in found if any(limit in str(text) for limit in limits))
