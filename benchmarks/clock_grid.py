@@ -10,9 +10,8 @@ from estimators import Estimator, get
 
 from .grid import parse_selector, split_selectors
 from .harness import backends, provenance
-from .harness.cell import TimingCell
+from .harness.cell import Effort, TimingCell
 from .harness.steps import MODES
-from .harness.timing import Effort
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from . import experiments as catalogue
 from .clock_grid import ClockExperiment, ClockPlan, clock_plan
 from .grid import Experiment, Plan, parse_integers, plan, split_selectors
 from .harness import backends, engine, provenance, timing
-from .harness.cell import AnyCell, Cell
+from .harness.cell import AnyCell, Cell, Effort
 from .harness.store import Store
 
 _QUIET_SECONDS = 20  # without a terminal, a line this often
@@ -128,7 +128,7 @@ def run(wanted: Sequence[Plan | ClockPlan], path: Path, *, dry_run: bool, force:
     if dry_run and not path.exists():  # a look makes no file
         return _announce(cells, cells, path, console, show=True)
     with Store(path) as store:
-        missing = engine.todo(cells, store, code, force=force)
+        missing = engine.todo(cells, store, code, force=force, efforts=_efforts(wanted))
         _announce(cells, missing, path, console, show=dry_run)
         if dry_run:
             return 0
@@ -141,6 +141,15 @@ def run(wanted: Sequence[Plan | ClockPlan], path: Path, *, dry_run: bool, force:
         except KeyboardInterrupt:
             console.print("Interrupted. What was computed is stored; the same command goes on from there.")
             return 130
+
+
+def _efforts(wanted: Sequence[Plan | ClockPlan]) -> dict[AnyCell, Effort]:
+    """Returns how well to measure each cell of time: by the largest budget, where several plans have it."""
+    found: dict[AnyCell, Effort] = {}
+    for one in (one for one in wanted if isinstance(one, ClockPlan)):
+        for cell in one.cells:
+            found[cell] = max(found.get(cell, one.effort), one.effort, key=lambda effort: effort.budget_seconds)
+    return found
 
 
 def _announce(cells: Sequence[AnyCell], missing: Sequence[AnyCell], path: Path, console: Console, *, show: bool) -> int:
@@ -194,12 +203,12 @@ def _compute(
 
         same: dict[str, Any] = {"laws": laws, "run": run_id, "fingerprints": code, "report": report}
         failures = engine.run([cell for cell in missing if isinstance(cell, Cell)], store, **same)
-        untimed = set(missing)
+        untimed, efforts = set(missing), _efforts(wanted)
         # Times last: jax starts its threads once, for all cores or, pinned, for those that are timed.
         for one in wanted:
             if not isinstance(one, ClockPlan):
                 continue
-            todo = [cell for cell in one.cells if cell in untimed]
+            todo = [cell for cell in one.cells if cell in untimed and efforts[cell] == one.effort]
             untimed.difference_update(todo)
             failures += timing.run(
                 todo,

@@ -127,6 +127,33 @@ class TestResume:
         assert rows_of(store) == before
         assert "1 to compute" in words(call(*first, "--force"))
 
+    def test_a_quick_look_is_measured_again_where_more_is_asked_for(self, store):
+        quick = (*TORCH, "-n", 6, "-k", 2, "-e", "ste_gumbel", "--store", store)
+        paper = tuple("paper" if word == "quick" else word for word in quick)
+        call(*quick)
+        with sqlite3.connect(store) as stored:  # as a budget of 0.6 s may have left it
+            stored.execute("UPDATE cell SET spent = 0.6, half_width = 0.05")
+        stored.close()
+        assert "1 stored in" in words(call(*quick, "--dry-run"))
+        assert "0 stored in" in words(call(*paper, "--dry-run"))
+        with sqlite3.connect(store) as stored:
+            stored.execute("UPDATE cell SET spent = 0, half_width = 0.019")
+        stored.close()
+        assert "1 stored in" in words(call(*paper, "--dry-run"))
+
+    def test_how_well_a_cell_was_measured_is_stored(self, store):
+        call(*TORCH, "-n", "6,32", "-k", "2,16", "-e", "ste_gumbel,rebar_pl", "--store", store)
+        with Store(store) as opened:
+            done, rows = opened.done(), opened.rows()
+        assert len(done) > 3
+        for row in rows:
+            found = done[row["cell"]]
+            assert found.spent == (0.6 if row["reason"] else 0.0)
+            if row["metric"] in READ - {"backward_seconds"}:
+                assert (found.half_width is None) == (row["replicates"] < clock.LEAST_READINGS)
+                if found.half_width is not None:
+                    assert found.half_width >= 1.95 * row["std_error"] / row["value"]
+
     def test_an_estimator_that_raises_fails_its_own_cell_and_is_tried_again(self, store, tmp_path, monkeypatch):
         (tmp_path / "broken_plug_in.py").write_text(BROKEN)
         monkeypatch.syspath_prepend(tmp_path)
@@ -174,9 +201,12 @@ class TestSkipped:
 
     def test_torch_compile_without_a_compiler_says_so(self, store, monkeypatch):
         monkeypatch.setattr(shutil, "which", lambda name: None)
-        call(*TORCH, "-n", 6, "-k", 2, "-e", "ste_gumbel", "--mode", "compiled", "--store", store)
+        arguments = (*TORCH, "-n", 6, "-k", 2, "-e", "ste_gumbel", "--mode", "compiled", "--store", store)
+        call(*arguments)
         (row,) = rows_of(store)
         assert (row["status"], row["mode"]) == ("skipped", "compiled") and "install g++, or set CXX" in row["reason"]
+        # With a compiler it would be another result.
+        assert "1 to compute" in words(call(*arguments, "--dry-run"))
 
     def test_a_failure_to_measure_memory_keeps_the_seconds(self, store, monkeypatch):
         def failing(step, device):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from reports_store import cell_of
 
 from benchmarks.harness import engine
+from benchmarks.harness.cell import Effort
 from benchmarks.harness.store import COLUMNS, Measurement, Store
 
 ROOT = Path(__file__).parent.parent
@@ -36,10 +38,9 @@ def store(tmp_path):
         yield opened
 
 
-def save(store, cell, measurements=MEASURED, *, fingerprint="code-1", run="run-1", reason=""):
-    store.save(
-        cell, measurements, law="conditional_poisson", fingerprint=fingerprint, run=run, seconds=0.5, reason=reason
-    )
+def save(store, cell, measurements=MEASURED, *, fingerprint="code-1", run="run-1", **more):
+    law = "conditional_poisson"
+    store.save(cell, measurements, law=law, fingerprint=fingerprint, run=run, seconds=0.5, **more)
 
 
 class TestRows:
@@ -143,7 +144,7 @@ class TestEarlierStores:
     def test_its_rows_are_read_with_the_columns_of_today(self, earlier):
         with Store(earlier) as store:
             (row,) = store.rows()
-            assert store.done() == {CELL.key: "f"}
+            assert store.done() == {CELL.key: ("f", None, None)}
         assert list(row) == COLUMNS
         assert (row["value"], row["replicates"], row["batch"], row["mode"]) == (0.5, CELL.replicates, None, "")
 
@@ -159,6 +160,13 @@ class TestEarlierStores:
         with Store(earlier) as store:
             assert len(store.rows()) == 1
         assert earlier.stat().st_mtime_ns == before
+
+    def test_one_that_has_today_s_rows_but_not_today_s_cells_gets_them(self, store):
+        save(store, CELL)
+        for column in ("spent", "half_width"):
+            store._connection.execute(f"ALTER TABLE cell DROP COLUMN {column}")
+        with Store(store.path) as renewed:
+            assert renewed.done() == {CELL.key: ("code-1", None, None)}
 
 
 class TestKeys:
@@ -278,7 +286,7 @@ class TestResume:
         resume(store, self.cells)
         assert resume(store, self.cells, "code-2") == ["simple", "sfe", "ste"]
         assert resume(store, self.cells, "code-2") == []
-        assert set(store.done().values()) == {"code-2"}
+        assert {found.fingerprint for found in store.done().values()} == {"code-2"}
 
     def test_force_computes_again(self, store):
         resume(store, self.cells)
@@ -311,6 +319,32 @@ class TestResume:
             resume(store, self.cells)
         monkeypatch.setattr(engine, "quality_of", lambda cell: MEASURED)
         assert resume(store, self.cells) == ["ste"]
+
+
+class TestEffort:
+    """What counts as measured well enough, when more is asked for than was asked before."""
+
+    @pytest.mark.parametrize(
+        ("spent", "half_width", "good"),
+        [
+            (3.0, 0.5, True),  # as much was spent
+            (0.6, 0.02, True),  # it is as narrow
+            (0.0, 0.01, True),
+            (0.6, 0.021, False),
+            (0.0, 0.03, False),  # it ended at another target
+            (0.6, None, False),
+            (3.0, None, True),
+            (0.0, None, False),  # what it lacked may be there now
+            (math.inf, None, True),  # too much memory is too much
+            (None, None, False),  # from before this was stored
+        ],
+    )
+    def test_a_result_is_good_if_it_is_narrow_or_as_much_was_spent(self, store, spent, half_width, good):
+        save(store, CELL, spent=spent, half_width=half_width)
+        asked = {CELL: Effort(3.0, 0.02)}
+        missing = engine.todo([CELL], store, {"simple": "code-1"}, force=False, efforts=asked)
+        assert (missing == []) == good
+        assert engine.todo([CELL], store, {"simple": "code-2"}, force=False, efforts=asked) == [CELL]
 
 
 class TestForecast:

@@ -8,7 +8,7 @@ it under another `environment`. On the CPU `total_seconds` is what a training st
 import estimators
 
 from ..clock_grid import ClockExperiment, Sweep
-from ..harness.timing import Effort
+from ..harness.cell import Effort
 
 # The paper's algorithms as printed, timed beside `simple`; they are no estimators of their own.
 PAPER_FORMS = ("estimators.paper_forms:SIMPLE_SEQUENTIAL", "estimators.paper_forms:SIMPLE_DIVIDED")

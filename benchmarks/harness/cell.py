@@ -104,6 +104,19 @@ class TimingCell:
 AnyCell = Cell | TimingCell
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How well to measure a `TimingCell`; no part of its key: a better measurement replaces a worse one.
+
+    Attributes:
+      budget_seconds: for each cell, beside compiling.
+      relative_target: half of the median's interval over the median, at which a measurement ends before that.
+    """
+
+    budget_seconds: float
+    relative_target: float
+
+
 def _address(spec: dict[str, Any]) -> str:
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()

@@ -6,25 +6,58 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .cell import AnyCell, Cell
+from .cell import AnyCell, Cell, Effort
 from .measure import quality_of
-from .store import Store
+from .store import Done, Store
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell that has just been stored: its seconds, `ok`, `failed` or `skipped`, and the reason."""
+    """A cell that has just been stored.
+
+    Attributes:
+      cell, seconds: which, and how long it took in all.
+      reason: why it failed or was skipped, or what else there is to say.
+      status: `ok`, `failed` or `skipped`.
+      spent, half_width: of a cell of time, see `store.Done`.
+    """
 
     cell: AnyCell
     seconds: float
     reason: str
     status: str = "ok"
+    spent: float | None = None
+    half_width: float | None = None
 
 
-def todo(cells: Sequence[AnyCell], store: Store, fingerprints: Mapping[str, str], *, force: bool) -> list[AnyCell]:
-    """Returns the cells without a good result by this code (per estimator name); all of them if `force`."""
+def todo(
+    cells: Sequence[AnyCell],
+    store: Store,
+    fingerprints: Mapping[str, str],
+    *,
+    force: bool,
+    efforts: Mapping[AnyCell, Effort] = {},
+) -> list[AnyCell]:
+    """Returns the cells without a good result by this code; all of them if `force`.
+
+    Args:
+      cells, store: what is wanted, and where results are.
+      fingerprints: estimator name -> hash of the code that its results depend on.
+      force: whether good results count for nothing.
+      efforts: of cells of time. A result is good if its interval is as narrow as is asked for, or if as large a budget
+        was spent on it: one table does not mix the readings of a quick look with others.
+    """
     done = {} if force else store.done()
-    return [cell for cell in cells if done.get(cell.key) != fingerprints[cell.estimator]]
+    return [cell for cell in cells if not _is_good(done.get(cell.key), fingerprints[cell.estimator], efforts.get(cell))]
+
+
+def _is_good(found: Done | None, fingerprint: str, effort: Effort | None) -> bool:
+    if found is None or found.fingerprint != fingerprint:
+        return False
+    if effort is None:
+        return True
+    narrow = found.half_width is not None and found.half_width <= effort.relative_target
+    return narrow or (found.spent or 0.0) >= effort.budget_seconds
 
 
 def run(

@@ -25,7 +25,8 @@ BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS run (run TEXT PRIMARY KEY, started TEXT NOT NULL, provenance TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cell (
   key TEXT PRIMARY KEY, spec TEXT NOT NULL, law TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
-  fingerprint TEXT NOT NULL, run TEXT NOT NULL REFERENCES run, seconds REAL NOT NULL);
+  fingerprint TEXT NOT NULL, run TEXT NOT NULL REFERENCES run, seconds REAL NOT NULL,
+  spent REAL, half_width REAL);
 CREATE TABLE IF NOT EXISTS measurement (
   key TEXT NOT NULL REFERENCES cell ON DELETE CASCADE, target TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
   std_error REAL, exact INTEGER NOT NULL, readings INTEGER, PRIMARY KEY (key, target, metric)) WITHOUT ROWID;
@@ -33,6 +34,8 @@ CREATE TABLE IF NOT EXISTS membership (
   experiment TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (experiment, key)) WITHOUT ROWID;
 COMMIT;
 """
+# What a store of an earlier version lacks: table, column, kind.
+_LATER = (("measurement", "readings", "INTEGER"), ("cell", "spent", "REAL"), ("cell", "half_width", "REAL"))
 # Derived, so that a store of an earlier version gets it when it is opened.
 _VIEW = """CREATE VIEW rows AS SELECT
   membership.experiment AS experiment, spec ->> 'estimator' AS estimator, spec -> 'params' AS params, law,
@@ -61,6 +64,19 @@ class Measurement(NamedTuple):
     std_error: float | None
     exact: bool
     readings: int | None = None
+
+
+class Done(NamedTuple):
+    """A cell that did not fail: the fingerprint of the code, and for a cell of time, how well it was measured.
+
+    `half_width` is the widest of its intervals, half of it over the median, None below 10 readings. `spent` is the
+    budget in seconds where that ended the measurement, and 0 where the interval did. Of a skipped cell `spent` is 0 if
+    what it lacks may be there the next time, and inf if no budget would help. Both are None for a cell of quality.
+    """
+
+    fingerprint: str
+    spent: float | None
+    half_width: float | None
 
 
 class Store:
@@ -103,15 +119,22 @@ class Store:
     def _renew(self) -> None:
         """Brings a store of an earlier version up to date; one that is up to date is only read, and takes no lock."""
         view = self._connection.execute("SELECT sql FROM sqlite_master WHERE name = 'rows'").fetchone()
-        if view == (_VIEW,):
+        if view == (_VIEW,) and not self._lacking():
             return
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            columns = {row[1] for row in self._connection.execute("PRAGMA table_info(measurement)")}
-            if "readings" not in columns:
-                self._connection.execute("ALTER TABLE measurement ADD COLUMN readings INTEGER")
+            for table, column, kind in self._lacking():
+                self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
             self._connection.execute("DROP VIEW IF EXISTS rows")
             self._connection.execute(_VIEW)
+
+    def _lacking(self) -> list[tuple[str, str, str]]:
+        found = {
+            (table, row[1])
+            for table in {table for table, *_ in _LATER}
+            for row in self._connection.execute(f"PRAGMA table_info({table})")
+        }
+        return [later for later in _LATER if later[:2] not in found]
 
     def _refusal(self, reason: str) -> ValueError:
         return ValueError(f"{self.path} is not a results store ({reason}); name another file with --store")
@@ -132,12 +155,12 @@ class Store:
         with self._connection:
             self._connection.execute("UPDATE run SET provenance = ? WHERE run = ?", (json.dumps(provenance), run))
 
-    def done(self) -> dict[str, str]:
-        """Returns the keys of all cells that did not fail, each with the code fingerprint it was computed by.
-
-        What was skipped would be skipped again.
-        """
-        return dict(self._connection.execute("SELECT key, fingerprint FROM cell WHERE status != 'failed'"))
+    def done(self) -> dict[str, Done]:
+        """Returns the keys of all cells that did not fail, each with what tells whether it is good enough."""
+        cells = self._connection.execute(
+            "SELECT key, fingerprint, spent, half_width FROM cell WHERE status != 'failed'"
+        )
+        return {key: Done(*rest) for key, *rest in cells}
 
     def save(
         self,
@@ -150,6 +173,8 @@ class Store:
         seconds: float,
         reason: str = "",
         status: str = "",
+        spent: float | None = None,
+        half_width: float | None = None,
     ) -> None:
         """Stores a cell's result in one transaction; replaces an earlier result.
 
@@ -158,14 +183,15 @@ class Store:
           law, fingerprint, run, seconds: of the estimator, of its code, of this run, in all.
           reason: why it failed, or what else there is to say.
           status: `ok`, `failed` or `skipped`; as left out, `failed` if there is a reason.
+          spent, half_width: of a cell of time, see `Done`.
         """
         status = status or ("failed" if reason else "ok")
         spec = json.dumps(cell.spec(), sort_keys=True)
         with self._connection:
             self._connection.execute("DELETE FROM cell WHERE key = ?", (cell.key,))
             self._connection.execute(
-                "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (cell.key, spec, law, status, reason, fingerprint, run, seconds),
+                "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (cell.key, spec, law, status, reason, fingerprint, run, seconds, spent, half_width),
             )
             self._connection.executemany(
                 "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?)", ((cell.key, *m) for m in measurements)

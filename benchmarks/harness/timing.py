@@ -12,6 +12,7 @@ them: a small step goes before the first of its backend and mode. `peak_bytes` i
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import time
@@ -28,7 +29,7 @@ import estimators
 from estimators.ops import Ops
 
 from . import backends, clock, compiling, machine, memory
-from .cell import TimingCell
+from .cell import Effort, TimingCell
 from .clock import Timing
 from .engine import Outcome
 from .steps import NAMES, Steps, steps
@@ -36,14 +37,6 @@ from .store import Measurement, Store
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of one step; what is expected to hold more is skipped
 _NUMBERS_PER_CHOICE = 256  # numbers a step may hold per n·k before its memory is forecast (rebar_pl: 150)
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How well to measure: seconds for each cell beside compiling, and the relative interval that ends it before."""
-
-    budget_seconds: float
-    relative_target: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +59,11 @@ class _Work:
 
 
 class _SkippedError(Exception):
-    """A cell is not measured, for a reason that is no failure of the estimator."""
+    """A cell is not measured, for a reason that is no failure of the estimator; `spent` as in `store.Done`."""
+
+    def __init__(self, reason: str, spent: float) -> None:
+        super().__init__(reason)
+        self.spent = spent
 
 
 def groups(cells: Sequence[TimingCell]) -> list[tuple[TimingCell, ...]]:
@@ -120,6 +117,8 @@ def run(
                         seconds=outcome.seconds,
                         reason=outcome.reason,
                         status=outcome.status,
+                        spent=outcome.spent,
+                        half_width=outcome.half_width,
                     )
                     failures += outcome.status == "failed"
                     report(outcome)
@@ -150,15 +149,17 @@ def _measure_group(
     )
     share = (time.perf_counter() - start) / max(1, len(works))
     for cell in group:
-        try:
-            measurements, reason = _result(cell, works.get(cell), ended.get(cell) or timed[cell.key], effort, doing)
-            status = "ok"
-        except _SkippedError as why:
-            measurements, reason, status = [], str(why), "skipped"
-        except Exception as error:  # as above
-            measurements, reason, status = [], f"{type(error).__name__}: {error}", "failed"
+        measurements: list[Measurement] = []
         seconds = works[cell].seconds + share if cell in works else 0.0
-        yield cell, measurements, Outcome(cell, seconds, reason, status)
+        try:
+            found = ended.get(cell) or timed[cell.key]
+            measurements, reason, quality = _result(cell, works.get(cell), found, effort, doing)
+            outcome = Outcome(cell, seconds, reason, "ok", *quality)
+        except _SkippedError as why:
+            outcome = Outcome(cell, seconds, str(why), "skipped", why.spent)
+        except Exception as error:  # as above
+            outcome = Outcome(cell, seconds, f"{type(error).__name__}: {error}", "failed")
+        yield cell, measurements, outcome
 
 
 def _prepared(cell: TimingCell) -> _Work:
@@ -171,7 +172,8 @@ def _prepared(cell: TimingCell) -> _Work:
     if not _by_torch_compile(cell):
         return _called_once(cell)
     if not _compiler():
-        raise _SkippedError("torch.compile needs a C++ compiler on the CPU, and finds none: install g++, or set CXX")
+        lack = "torch.compile needs a C++ compiler on the CPU, and finds none: install g++, or set CXX"
+        raise _SkippedError(lack, spent=0.0)
     before = compiling.refusals()
     with compiling.empty_caches():
         work = _called_once(cell)
@@ -195,7 +197,7 @@ def _called_once(cell: TimingCell) -> _Work:
         total = built.build("total")
         known["peak_bytes"] = memory.program_bytes(total.executable)
         if known["peak_bytes"] > MEMORY_LIMIT:
-            raise _SkippedError(_too_much(known["peak_bytes"], "as XLA plans it"))
+            raise _SkippedError(_too_much(known["peak_bytes"], "as XLA plans it"), spent=math.inf)
         known |= {"trace_seconds": total.trace_seconds, "compile_seconds": total.compile_seconds}
     built.total()
     _ops(cell).block(())
@@ -258,7 +260,7 @@ def _check_memory(cell: TimingCell) -> None:
     if cell.backend == "torch" and most > MEMORY_LIMIT:
         expected = cell.batch * memory.extrapolated(lambda n, k: _pilot(_pilot_cell(cell), n, k), cell.n, cell.k)
         if expected > MEMORY_LIMIT:
-            raise _SkippedError(_too_much(expected, "expected from small sizes"))
+            raise _SkippedError(_too_much(expected, "expected from small sizes"), spent=math.inf)
 
 
 def _pilot_cell(cell: TimingCell) -> TimingCell:
@@ -286,8 +288,8 @@ def _result(
     timed: Mapping[str, Timing] | Exception,
     effort: Effort,
     doing: Callable[[str], None],
-) -> tuple[list[Measurement], str]:
-    """Returns the rows, and what is to be said of them; raises what ended the cell, if something did."""
+) -> tuple[list[Measurement], str, tuple[float, float | None]]:
+    """Returns the rows, what is to be said of them, and how good they are; raises what ended the cell, if anything."""
     if work is None or isinstance(timed, Exception):
         raise timed if isinstance(timed, Exception) else RuntimeError("not measured")
     backward = clock.difference(timed["total"], timed["forward"], effort.relative_target)
@@ -304,7 +306,15 @@ def _result(
         if cell.mode == "compiled":
             known["compile_seconds"] = max(0.0, known["first_seconds"] - timed["total"].median)
     rows += [Measurement("", name, float(value), None, False, 1) for name, value in known.items()]
-    return rows, "; ".join(filter(None, remarks))
+    return rows, "; ".join(filter(None, remarks)), _quality(list(timed.values()), effort)
+
+
+def _quality(timings: Sequence[Timing], effort: Effort) -> tuple[float, float | None]:
+    """Returns `spent` and `half_width`; see `store.Done`."""
+    if all(timing.stable for timing in timings):
+        return 0.0, min(effort.relative_target, max(timing.half_width for timing in timings))
+    few = any(len(timing.readings) < clock.LEAST_READINGS for timing in timings)
+    return effort.budget_seconds, None if few else max(timing.half_width for timing in timings)
 
 
 def _remark(timed: Mapping[str, Timing], effort: Effort) -> str:
