@@ -19,8 +19,10 @@ PROGRAMS = 1024
 def fresh_programs() -> Iterator[None]:
     """Forgets all programs, and has room for those of a group of cells until the block ends."""
     import torch._dynamo
+    from torch._dynamo.utils import counters
 
     torch._dynamo.reset()
+    counters.clear()  # for `refused`
     # By the names that they have had since before torch 2.5.
     with torch._dynamo.config.patch(cache_size_limit=PROGRAMS, accumulated_cache_size_limit=PROGRAMS):
         yield
@@ -36,10 +38,13 @@ def empty_caches() -> Iterator[None]:
         yield
 
 
-def refusals() -> int:
-    """Returns how often in this process a function had `PROGRAMS` programs, and ran eagerly instead of getting one."""
+def refused() -> bool:
+    """Returns whether, since `fresh_programs`, a function that had `PROGRAMS` programs ran eagerly for want of one.
+
+    Once true it stays so: torch does not count the calls of such a function that follow.
+    """
     from torch._dynamo.utils import counters
 
     limits = ("recompile limit", "recompile_limit", "cache_size_limit")
-    found = (item for counter in list(counters.values()) for item in counter.items())
-    return sum(count for text, count in found if any(limit in str(text) for limit in limits))
+    reasons = [str(reason) for counter in counters.values() for reason in counter]
+    return any(limit in reason for reason in reasons for limit in limits)

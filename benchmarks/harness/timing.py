@@ -174,12 +174,11 @@ def _prepared(cell: TimingCell) -> _Work:
     if not _compiler():
         lack = "torch.compile needs a C++ compiler on the CPU, and finds none: install g++, or set CXX"
         raise _SkippedError(lack, spent=0.0)
-    before = compiling.refusals()
     with compiling.empty_caches():
         work = _called_once(cell)
-    if compiling.refusals() == before:
+    if not compiling.refused():
         return work
-    return replace(work, remark="torch.compile reached its limit of programs, and parts of this ran eagerly")
+    return replace(work, remark="torch.compile reached its limit of programs: parts of this may have run eagerly")
 
 
 def _by_torch_compile(cell: TimingCell) -> bool:
