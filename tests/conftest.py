@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import jax
 import pytest
 
@@ -47,3 +51,49 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "estimator" in metafunc.fixturenames:
         records = metafunc.config.stash[RECORDS]
         metafunc.parametrize("estimator", records, ids=[record.name for record in records])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Returns where a run may make its store."""
+    return tmp_path / "results.sqlite"
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Any]:
+    """Yields an open store, without cells and with one run."""
+    from benchmarks.harness.store import Store
+
+    with Store(tmp_path / "new" / "folder" / "results.sqlite") as new:
+        new.begin_run("run-1", "2026-01-02T03:04:05+00:00", {"command": "a test"})
+        yield new
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Returns the list of the cells that are computed, for which 0.25 is measured instead."""
+    from benchmarks.harness import engine
+    from benchmarks.harness.store import Measurement
+
+    cells = []
+
+    def pretend(cell: Any) -> list[Measurement]:
+        cells.append(cell)
+        return [Measurement("conditional_poisson", "bias", 0.25, 0.0, True)]
+
+    monkeypatch.setattr(engine, "quality_of", pretend)
+    return cells
+
+
+@pytest.fixture
+def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A budget of some milliseconds, and a lock of our own, for tests of what is stored and not of how long it took."""
+    from benchmarks.harness import clock, machine
+
+    monkeypatch.setattr(machine, "LOCK", tmp_path / "lock")
+    real = clock.measure
+
+    def measure(contestants: Any, **more: Any) -> Any:
+        return real(contestants, **(more | {"budget_seconds": 0.02, "relative_target": 0.2}))
+
+    monkeypatch.setattr(clock, "measure", measure)

@@ -1,0 +1,20 @@
+"""A cell with known measurements, as the tests of the store save it."""
+
+from __future__ import annotations
+
+from reports_store import cell_of
+
+from benchmarks.harness.store import Measurement
+
+CELL = cell_of("simple", {"step_size": 2.5, "central": False, "logits": "theta"})
+MEASURED = [
+    Measurement("conditional_poisson", "bias", 0.25, 0.0, True),
+    Measurement("conditional_poisson", "error", 0.1 + 0.2, 1e-17, False),
+    Measurement("plackett_luce", "bias", None, None, False),
+]
+
+
+def save(opened, cell, measurements=MEASURED, *, fingerprint="code-1", run="run-1", **more):
+    """Saves a cell in an open store, as of the run that the fixture `opened` has begun."""
+    law = "conditional_poisson"
+    opened.save(cell, measurements, law=law, fingerprint=fingerprint, run=run, seconds=0.5, **more)
