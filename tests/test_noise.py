@@ -8,9 +8,13 @@ import jax
 import numpy as np
 import pytest
 import torch
+from questions import question_about
 from scipy import special, stats
 
+from benchmarks.harness.noise_source import NoiseSource
+from estimators import Estimator
 from estimators import ops as ops_module
+from estimators.base import score_function
 from estimators.noise import EXPONENTIAL, GUMBEL, NORMAL, Noise, numpy_draw, sum_of_gamma
 
 SIZE = (400, 50, 10)
@@ -144,12 +148,6 @@ class TestShape:
 
 
 def test_two_noises_of_one_law_within_an_estimator_are_independent():
-    from benchmarks.harness import moments, objectives
-    from benchmarks.harness.noise_source import NoiseSource
-    from estimators import Estimator
-    from estimators import ops as ops_module
-    from estimators.base import score_function
-
     record = Estimator(
         name="two_noises",
         law="relaxed",
@@ -160,10 +158,7 @@ def test_two_noises_of_one_law_within_an_estimator_are_independent():
         unbiased_for="nothing",
         source="a test",
     )
-    objective = objectives.get("affine")
-    theta, parameters = objectives.problem(objective, "normal", 5, 0)
-    torch64 = ops_module.load("torch:cpu", "float64")
-    question = moments.Question(record, {}, torch64, objective, "linear", theta, parameters, 2, 1)
+    question = question_about(record, n=5, k=2, objective="affine")
     drawn = NoiseSource(0).draws(question, 20_000, 0)
     product = np.asarray(drawn["a"] * drawn["b"])
     assert abs(product.mean()) < 5 * product.std() / np.sqrt(product.size)
