@@ -97,3 +97,19 @@ def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return real(contestants, **(more | {"budget_seconds": 0.02, "relative_target": 0.2}))
 
     monkeypatch.setattr(clock, "measure", measure)
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a store of `reports_store.plain`, to be read."""
+    import reports_store
+
+    return reports_store.write(tmp_path_factory.mktemp("store") / "small.sqlite", reports_store.plain)
+
+
+@pytest.fixture(scope="session")
+def small_rows(small_store: Path) -> Any:
+    """Returns the rows of `small_store` as `reports` reads them, not to be changed."""
+    from reports import load
+
+    return load.read(small_store).rows

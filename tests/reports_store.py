@@ -13,13 +13,14 @@ import pandas as pd
 
 from benchmarks.harness.cell import Cell
 from benchmarks.harness.store import Measurement, Store
-from reports import published
+from reports import load, published
 
 TARGET = "conditional_poisson"
 SEEDS = published.SEEDS
 LOGSIGMOID = {"epsilon": 1e-7, "logits": "logsigmoid", "temperature": 2}
 PLUG_IN = "my_lab.estimators:NEW"
 
+Rows = Iterable[Mapping[str, Any]]
 # estimator, parameters, law, exact, then value of each metric at every seed
 Metrics = Mapping[str, float | None]
 PLAIN: tuple[tuple[str, Mapping[str, Any], str, bool, Metrics], ...] = (
@@ -150,7 +151,7 @@ def timing_rows(
     return found
 
 
-def add_timings(path: Path, rows: Iterable[Mapping[str, Any]], runs: Mapping[str, str] = {}) -> Path:
+def add_timings(path: Path, rows: Rows, runs: Mapping[str, str] = {}) -> Path:
     """Adds rows to a store's view, which becomes a table, and runs with their starts."""
     with closing(sqlite3.connect(path)) as connection:
         together = pd.concat([pd.read_sql("SELECT * FROM rows", connection), pd.DataFrame(rows).astype(object)])
@@ -160,3 +161,33 @@ def add_timings(path: Path, rows: Iterable[Mapping[str, Any]], runs: Mapping[str
         connection.executemany("INSERT OR IGNORE INTO run VALUES (?, ?, ?)", ((*run, text) for run in runs.items()))
         connection.commit()
     return path
+
+
+# Why one cell of `all_timings` was skipped.
+SKIPPED = "would hold 12 GiB, over the budget of 2 GiB"
+
+
+def judged(_: object, save: Callable[..., None]) -> None:
+    """A sweep without figures of its own, with errors at the size of Figure 1."""
+    for estimator, params, law, exact, metrics in PLAIN:
+        cell = cell_of(estimator, params)
+        save(cell, metrics, experiment="sweep", std_error=0.0 if exact else 0.002, law=law)
+
+
+def all_timings() -> list[dict[str, Any]]:
+    """Returns timing rows of every kind: two backends and modes, one skipped, one failed, another environment's."""
+    rows = timing_rows()
+    rows += timing_rows({"simple": (1e-4, 1e-6, 1, 0)}, ((10, 5), (64, 8)), backends={"jax": 9.0}, mode="eager")
+    rows += timing_rows({"softsub": (0, 0, 0, 0)}, ((10_000, 5_000),), status="skipped", reason=SKIPPED)
+    rows += timing_rows({"sfe": (0, 0, 0, 0)}, ((2_000, 7),), status="failed", reason="OSError: <no> room")
+    slow = dict.fromkeys(LAWS, (1000.0, 0.0, 0.0, 0.0))
+    return rows + timing_rows(slow, environment="laptop", run="old")
+
+
+# The start of the run that `all_timings` names beside the store's own.
+RUNS = {"old": "2025-01-01T00:00:00+00:00"}
+
+
+def timed(path: Path, rows: Rows, runs: Mapping[str, str] = {}, fill: Callable[..., None] = judged) -> load.Results:
+    """Returns the results of a store with quality rows by `fill` and these timing rows."""
+    return load.read(add_timings(write(path, fill), rows, runs))

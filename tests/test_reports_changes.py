@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import reports_store
 from click.testing import CliRunner
-from test_reports import Page
+from reports_page import Page
 
 from reports import changes, load, page
 from reports.__main__ import main

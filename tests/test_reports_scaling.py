@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 import re
-import sqlite3
-from collections.abc import Iterable, Mapping
 from html import unescape
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import reports_store
 from click.testing import CliRunner
-from test_reports import Page
+from reports_page import Page
 
-from reports import costs, exponents, load, page, pareto, scaling, slopes, tables, timing, units
+from reports import costs, exponents, load, page, scaling, slopes, tables, timing, units
 from reports.__main__ import main
-
-Rows = Iterable[Mapping[str, Any]]
-SKIPPED = "would hold 12 GiB, over the budget of 2 GiB"
-
-
-def judged(_: object, save: Any) -> None:
-    """A sweep without figures of its own, with errors at the size of Figure 1."""
-    for estimator, params, law, exact, metrics in reports_store.PLAIN:
-        cell = reports_store.cell_of(estimator, params)
-        save(cell, metrics, experiment="sweep", std_error=0.0 if exact else 0.002, law=law)
-
-
-def store_with(path: Path, rows: Rows, runs: Mapping[str, str] = {}, fill: Any = judged) -> load.Results:
-    """Returns the results of a store with quality rows by `fill` and these timing rows."""
-    return load.read(reports_store.add_timings(reports_store.write(path, fill), rows, runs))
-
-
-def all_rows() -> list[dict[str, Any]]:
-    rows = reports_store.timing_rows()
-    rows += reports_store.timing_rows(
-        {"simple": (1e-4, 1e-6, 1, 0)}, ((10, 5), (64, 8)), backends={"jax": 9.0}, mode="eager"
-    )
-    rows += reports_store.timing_rows({"softsub": (0, 0, 0, 0)}, ((10_000, 5_000),), status="skipped", reason=SKIPPED)
-    rows += reports_store.timing_rows(
-        {"sfe": (0, 0, 0, 0)}, ((2_000, 7),), status="failed", reason="OSError: <no> room"
-    )
-    slow = dict.fromkeys(reports_store.LAWS, (1000.0, 0.0, 0.0, 0.0))
-    return rows + reports_store.timing_rows(slow, environment="laptop", run="old")
-
-
-RUNS = {"old": "2025-01-01T00:00:00+00:00"}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> load.Results:
-    return store_with(tmp_path_factory.mktemp("scaling") / "s.sqlite", all_rows(), RUNS)
+    return reports_store.timed(
+        tmp_path_factory.mktemp("scaling") / "s.sqlite", reports_store.all_timings(), reports_store.RUNS
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,36 +42,6 @@ def part(text: str) -> str:
     return found[0]
 
 
-# Error against time
-
-
-def test_errors_meet_times_of_the_same_size_and_samples_alone(tmp_path):
-    laws = {"simple": (1e-3, 0.0, 0.0, 0.0), "sfe": (2e-3, 0.0, 0.0, 0.0)}
-    rows = reports_store.timing_rows(laws, ((10, 5),), backends={"torch": 1.0})
-    rows += reports_store.timing_rows({"softsub": (9.0, 0, 0, 0)}, ((10, 5),), backends={"torch": 1.0}, samples=8)
-    rows += reports_store.timing_rows({"exact_enum": (9.0, 0, 0, 0)}, ((10, 4),), backends={"torch": 1.0})
-    results = store_with(tmp_path / "s.sqlite", rows)
-    (match,) = pareto.matches(results.rows, timing.choose(results).table, "torch:cpu eager")
-    assert (match.n, match.k, match.batch) == (10, 5, 64)
-    points = match.points.set_index("label")
-    assert points["seconds"].to_dict() == pytest.approx({"simple": 1e-3 / 64, "sfe": 2e-3 / 64})
-    assert points["best"].to_dict() == {"simple": True, "sfe": False}
-    assert set(match.untimed) >= {"exact_enum", "softsub [logits=theta]"}
-
-
-def test_time_with_other_parameters_stands_in_and_says_so(tmp_path):
-    rows = reports_store.timing_rows(backends={"torch": 1.0}, params=json.dumps({"temperature": 0.1}))
-    results = store_with(tmp_path / "s.sqlite", rows)
-    (match, *_) = pareto.matches(results.rows, timing.choose(results).table, "torch:cpu eager")
-    notes = match.points.set_index("label")["note"]
-    assert notes["softsub [logits=theta]"] == "timed with temperature 0.1"
-    section = scaling.section(results)
-    assert section is not None and "softsub [logits=theta] was timed with temperature 0.1" in str(section["fronts"])
-
-
-# Which rows are shown
-
-
 def test_two_environments_are_never_mixed(results, part):
     timings = timing.choose(results)
     assert timings.place == "environment e0, 1 thread"
@@ -116,93 +51,18 @@ def test_two_environments_are_never_mixed(results, part):
     assert len(results.timings[results.timings["environment"] == "laptop"]) > 0  # in the table of all timings
 
 
-def test_latest_environment_is_chosen_whatever_its_name(tmp_path):
-    rows = reports_store.timing_rows(environment="a", run="run-1") + reports_store.timing_rows(
-        environment="b", run="new"
-    )
-    results = store_with(tmp_path / "s.sqlite", rows, {"new": "2027-01-01T00:00:00+00:00"})
-    chosen = timing.choose(results)
-    assert chosen.place.startswith("environment b") and chosen.run is not None and chosen.run.name == "new"
-
-
-def test_threads_are_not_mixed_either(tmp_path):
-    rows = reports_store.timing_rows()
-    rows += reports_store.timing_rows({"simple": (5.0, 0, 0, 0)}, ((16, 1),), threads=8, samples=1)
-    chosen = timing.choose(store_with(tmp_path / "s.sqlite", rows))
-    assert chosen.table["value"].where(chosen.table["metric"] == "total_seconds").max() < 1
-    assert "8 threads" in chosen.set_aside[0]
-
-
 def test_skipped_and_failed_cells_are_listed_with_their_reason(text, part):
-    assert SKIPPED in part and "batch 64, n = 10000, k = 5000" in part
+    assert reports_store.SKIPPED in part and "batch 64, n = 10000, k = 5000" in part
     assert "OSError: &lt;no&gt; room" in part
     assert 'href="#unmeasured">2 timing cells failed</a>' in text
 
 
-def test_remark_on_a_timed_cell_is_not_a_failure(tmp_path):
-    laws = {"simple": (1e-5, 1e-6, 1.0, 1.0)}
-    rows = reports_store.timing_rows(laws, reason="budget spent at 7 readings")
-    section = scaling.section(store_with(tmp_path / "s.sqlite", rows))
-    assert section is not None and section["missing"] == []
-    assert sum(line["cells"] for line in section["remarks"]) == len(reports_store.SIZES) * 2
-    assert section["growth"]
-
-
 def test_timings_stay_out_of_the_leaderboard(results, tmp_path):
-    bare = load.read(reports_store.write(tmp_path / "bare.sqlite", judged))
+    bare = load.read(reports_store.write(tmp_path / "bare.sqlite", reports_store.judged))
     assert results.rows.equals(bare.rows)  # labels, series, numbers: as if nothing had been timed
     names = {metric.name for metric in tables.columns_of(results.rows)}
     assert not names & set(load.TIMED)
     assert not set(results.timings["metric"]) & {"bias", "error"}
-
-
-def test_store_without_the_columns_of_timings_is_read_as_before(tmp_path):
-    path = reports_store.write(tmp_path / "old.sqlite", judged)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        rows = pd.read_sql("SELECT * FROM rows", connection)
-        connection.execute("DROP VIEW rows")
-        old = rows.drop(columns=["batch", "mode", "threads", "environment"], errors="ignore")
-        old.to_sql("rows", connection, index=False)
-        connection.commit()
-    results = load.read(path)
-    assert results.timings.empty and scaling.section(results) is None
-    page_text = page.build(results)
-    Page(page_text)
-    assert 'id="scaling"' not in page_text and 'id="history"' not in page_text
-
-
-def test_times_of_a_store_without_batches_count_as_one_row(tmp_path):
-    path = reports_store.write(
-        tmp_path / "old.sqlite", lambda _, save: save(reports_store.cell_of("simple"), {"bias": 0.1})
-    )
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        rows = pd.read_sql("SELECT * FROM rows", connection)
-        rows = pd.concat([rows, rows.assign(metric="total_seconds", value=0.5, cell="timed")])
-        connection.execute("DROP VIEW rows")
-        columns = ["batch", "mode", "threads", "environment"]
-        rows.drop(columns=columns, errors="ignore").to_sql("rows", connection, index=False)
-        connection.commit()
-    chosen = timing.choose(load.read(path))
-    assert chosen.place == "an unnamed environment"
-    assert chosen.table[["batch", "value"]].to_numpy().tolist() == [[1, 0.5]]
-
-
-def test_store_of_timings_alone_makes_a_page(tmp_path):
-    results = store_with(tmp_path / "s.sqlite", reports_store.timing_rows(sizes=((10, 5),)), fill=lambda *_: None)
-    text = page.build(results)
-    Page(text)
-    assert "No estimator was both judged and timed" in text
-    assert "python -m benchmarks run figure1" in text
-
-
-def test_store_whose_every_timing_failed_makes_a_page(tmp_path):
-    rows = reports_store.timing_rows(status="failed", reason="RuntimeError: no clock")
-    text = page.build(store_with(tmp_path / "s.sqlite", rows))
-    Page(text)
-    assert "every cell was skipped or failed" in text and "RuntimeError: no clock" in text
-
-
-# The page
 
 
 def test_page_is_well_formed_and_needs_no_network(text):
@@ -233,7 +93,7 @@ def test_page_with_two_thousand_timings_stays_light(tmp_path):
     laws = {f"estimator_{turn}": law for turn, law in enumerate(list(reports_store.LAWS.values()) * 3)}
     rows = reports_store.timing_rows(laws, reports_store.SIZES[:11])
     assert len(rows) > 1900
-    assert len(page.build(store_with(tmp_path / "s.sqlite", rows)).encode()) < 3_200_000
+    assert len(page.build(reports_store.timed(tmp_path / "s.sqlite", rows)).encode()) < 3_200_000
 
 
 def test_exponents_of_known_laws_stand_beside_what_the_paper_states(results, part):
@@ -260,7 +120,7 @@ def test_ratios_are_of_medians_with_intervals_of_both_errors(results):
 
 def test_ratio_with_an_unknown_error_has_no_interval(tmp_path):
     rows = reports_store.timing_rows(relative_error=math.nan)
-    table = timing.choose(store_with(tmp_path / "s.sqlite", rows)).table
+    table = timing.choose(reports_store.timed(tmp_path / "s.sqlite", rows)).table
     ratios = timing.against(table, "softsub", "simple", "label")
     assert ratios["value"].notna().all() and ratios["low"].isna().all()
 
@@ -268,7 +128,7 @@ def test_ratio_with_an_unknown_error_has_no_interval(tmp_path):
 def test_fastest_is_marked_with_what_errors_cannot_tell_from_it(tmp_path):
     laws = {"a": (1.00, 0, 0, 0), "b": (1.01, 0, 0, 0), "c": (1.2, 0, 0, 0), "d": (2.0, 0, 0, 0)}
     rows = reports_store.timing_rows(laws, ((16, 1),), backends={"torch": 1.0})
-    (block,) = costs.blocks(timing.choose(store_with(tmp_path / "s.sqlite", rows)).table)
+    (block,) = costs.blocks(timing.choose(reports_store.timed(tmp_path / "s.sqlite", rows)).table)
     assert {label: line[0].best for label, line in block.lines if line[0]} == {
         "a": True,
         "b": True,
@@ -289,14 +149,16 @@ def test_sentences_quote_what_was_measured(section, text):
 
 
 def test_no_sentence_about_what_is_hardly_known(tmp_path):
-    results = store_with(tmp_path / "s.sqlite", reports_store.timing_rows(sizes=((10, 4), (64, 8)), relative_error=0.5))
+    results = reports_store.timed(
+        tmp_path / "s.sqlite", reports_store.timing_rows(sizes=((10, 4), (64, 8)), relative_error=0.5)
+    )
     section = scaling.section(results)
     assert section is not None and section["headlines"] == []
 
 
 def test_no_sentence_about_what_was_not_timed(tmp_path):
     laws = {"l2x": (1e-3, 0, 0, 0), "gs": (2e-3, 0, 0, 0)}
-    results = store_with(tmp_path / "s.sqlite", reports_store.timing_rows(laws, ((10, 5), (64, 8))))
+    results = reports_store.timed(tmp_path / "s.sqlite", reports_store.timing_rows(laws, ((10, 5), (64, 8))))
     section = scaling.section(results)
     assert section is not None and section["headlines"] == []
 
@@ -310,7 +172,11 @@ def test_first_calls_are_told_in_steps(results):
 
 
 def test_table_of_times_has_three_forms(tmp_path):
-    path = reports_store.add_timings(reports_store.write(tmp_path / "s.sqlite", judged), all_rows(), RUNS)
+    path = reports_store.add_timings(
+        reports_store.write(tmp_path / "s.sqlite", reports_store.judged),
+        reports_store.all_timings(),
+        reports_store.RUNS,
+    )
 
     def printed(style: str) -> str:
         result = CliRunner().invoke(main, ["table", "scaling", "--format", style, "--store", str(path)])

@@ -1,0 +1,112 @@
+"""Which timings of a store a page shows, and that none is mixed with another or left out silently."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+
+import pandas as pd
+import pytest
+import reports_store
+from reports_page import Page
+
+from reports import load, page, pareto, scaling, timing
+
+
+def test_errors_meet_times_of_the_same_size_and_samples_alone(tmp_path):
+    laws = {"simple": (1e-3, 0.0, 0.0, 0.0), "sfe": (2e-3, 0.0, 0.0, 0.0)}
+    rows = reports_store.timing_rows(laws, ((10, 5),), backends={"torch": 1.0})
+    rows += reports_store.timing_rows({"softsub": (9.0, 0, 0, 0)}, ((10, 5),), backends={"torch": 1.0}, samples=8)
+    rows += reports_store.timing_rows({"exact_enum": (9.0, 0, 0, 0)}, ((10, 4),), backends={"torch": 1.0})
+    results = reports_store.timed(tmp_path / "s.sqlite", rows)
+    (match,) = pareto.matches(results.rows, timing.choose(results).table, "torch:cpu eager")
+    assert (match.n, match.k, match.batch) == (10, 5, 64)
+    points = match.points.set_index("label")
+    assert points["seconds"].to_dict() == pytest.approx({"simple": 1e-3 / 64, "sfe": 2e-3 / 64})
+    assert points["best"].to_dict() == {"simple": True, "sfe": False}
+    assert set(match.untimed) >= {"exact_enum", "softsub [logits=theta]"}
+
+
+def test_time_with_other_parameters_stands_in_and_says_so(tmp_path):
+    rows = reports_store.timing_rows(backends={"torch": 1.0}, params=json.dumps({"temperature": 0.1}))
+    results = reports_store.timed(tmp_path / "s.sqlite", rows)
+    (match, *_) = pareto.matches(results.rows, timing.choose(results).table, "torch:cpu eager")
+    notes = match.points.set_index("label")["note"]
+    assert notes["softsub [logits=theta]"] == "timed with temperature 0.1"
+    section = scaling.section(results)
+    assert section is not None and "softsub [logits=theta] was timed with temperature 0.1" in str(section["fronts"])
+
+
+def test_latest_environment_is_chosen_whatever_its_name(tmp_path):
+    rows = reports_store.timing_rows(environment="a", run="run-1") + reports_store.timing_rows(
+        environment="b", run="new"
+    )
+    results = reports_store.timed(tmp_path / "s.sqlite", rows, {"new": "2027-01-01T00:00:00+00:00"})
+    chosen = timing.choose(results)
+    assert chosen.place.startswith("environment b") and chosen.run is not None and chosen.run.name == "new"
+
+
+def test_threads_are_not_mixed_either(tmp_path):
+    rows = reports_store.timing_rows()
+    rows += reports_store.timing_rows({"simple": (5.0, 0, 0, 0)}, ((16, 1),), threads=8, samples=1)
+    chosen = timing.choose(reports_store.timed(tmp_path / "s.sqlite", rows))
+    assert chosen.table["value"].where(chosen.table["metric"] == "total_seconds").max() < 1
+    assert "8 threads" in chosen.set_aside[0]
+
+
+def test_remark_on_a_timed_cell_is_not_a_failure(tmp_path):
+    laws = {"simple": (1e-5, 1e-6, 1.0, 1.0)}
+    rows = reports_store.timing_rows(laws, reason="budget spent at 7 readings")
+    section = scaling.section(reports_store.timed(tmp_path / "s.sqlite", rows))
+    assert section is not None and section["missing"] == []
+    assert sum(line["cells"] for line in section["remarks"]) == len(reports_store.SIZES) * 2
+    assert section["growth"]
+
+
+def test_store_without_the_columns_of_timings_is_read_as_before(tmp_path):
+    path = reports_store.write(tmp_path / "old.sqlite", reports_store.judged)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = pd.read_sql("SELECT * FROM rows", connection)
+        connection.execute("DROP VIEW rows")
+        old = rows.drop(columns=["batch", "mode", "threads", "environment"], errors="ignore")
+        old.to_sql("rows", connection, index=False)
+        connection.commit()
+    results = load.read(path)
+    assert results.timings.empty and scaling.section(results) is None
+    page_text = page.build(results)
+    Page(page_text)
+    assert 'id="scaling"' not in page_text and 'id="history"' not in page_text
+
+
+def test_times_of_a_store_without_batches_count_as_one_row(tmp_path):
+    path = reports_store.write(
+        tmp_path / "old.sqlite", lambda _, save: save(reports_store.cell_of("simple"), {"bias": 0.1})
+    )
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = pd.read_sql("SELECT * FROM rows", connection)
+        rows = pd.concat([rows, rows.assign(metric="total_seconds", value=0.5, cell="timed")])
+        connection.execute("DROP VIEW rows")
+        columns = ["batch", "mode", "threads", "environment"]
+        rows.drop(columns=columns, errors="ignore").to_sql("rows", connection, index=False)
+        connection.commit()
+    chosen = timing.choose(load.read(path))
+    assert chosen.place == "an unnamed environment"
+    assert chosen.table[["batch", "value"]].to_numpy().tolist() == [[1, 0.5]]
+
+
+def test_store_of_timings_alone_makes_a_page(tmp_path):
+    results = reports_store.timed(
+        tmp_path / "s.sqlite", reports_store.timing_rows(sizes=((10, 5),)), fill=lambda *_: None
+    )
+    text = page.build(results)
+    Page(text)
+    assert "No estimator was both judged and timed" in text
+    assert "python -m benchmarks run figure1" in text
+
+
+def test_store_whose_every_timing_failed_makes_a_page(tmp_path):
+    rows = reports_store.timing_rows(status="failed", reason="RuntimeError: no clock")
+    text = page.build(reports_store.timed(tmp_path / "s.sqlite", rows))
+    Page(text)
+    assert "every cell was skipped or failed" in text and "RuntimeError: no clock" in text
