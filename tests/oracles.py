@@ -158,6 +158,24 @@ def splitting_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, pairs: Seq
     return np.array(chosen, float), gap
 
 
+def divided_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, first: int = 0) -> tuple[list[float], float]:
+    """Returns one sample by Algorithm 6 on the items `first`, …, and the smallest |u − P| of its decisions."""
+    n = len(theta)
+    if n == 1:
+        return [float(k)], math.inf
+    half = (n + 1) // 2
+    left, right = log_table(theta[:half], half)[-1], log_table(theta[half:], n - half)[-1]
+    splits = range(max(0, k - (n - half)), min(k, half) + 1)
+    weights = np.array([left[m] + right[k - m] for m in splits])
+    sums = np.cumsum(np.exp(weights - weights.max()))
+    below = (sums / sums[-1]).astype(float)
+    u = uniforms[first + half]
+    m = splits[int(np.searchsorted(below, u, side="right"))]
+    z_left, gap_left = divided_sample(theta[:half], m, uniforms, first)
+    z_right, gap_right = divided_sample(theta[half:], k - m, uniforms, first + half)
+    return z_left + z_right, min(float(np.abs(below[:-1] - u).min(initial=math.inf)), gap_left, gap_right)
+
+
 def plackett_luce_probabilities(theta: np.ndarray, k: int) -> np.ndarray:
     """Returns `[C(n, k)]` the law of Gumbel-top-k, in the order of `subsets_of`: a sum over all orders of drawing."""
     weights = np.exp(theta - np.max(theta))

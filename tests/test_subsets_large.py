@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import logits
 import numpy as np
 import oracles
 import pytest
@@ -15,15 +16,7 @@ from estimators import ops as ops_module
 from estimators import subsets
 from estimators.subsets import product_tree, roots, sampling
 
-RNG = np.random.default_rng(5)
-
-
-def laws(n):
-    """Returns rows of logits, `[rows, n]`: ordinary, steep, in two groups that nearly decide, tied, far from 0."""
-    ordinary = RNG.normal(size=n)
-    few = np.arange(n) < n // 10
-    rows = [ordinary, 5 * ordinary, np.where(few, 16.0, 0.0) + ordinary / 10, np.zeros(n), 1e4 + np.round(ordinary, 3)]
-    return np.array(rows)
+ROWS = "ordinary steep two_groups equal very_high"
 
 
 @cache
@@ -37,33 +30,33 @@ def call(function, ops, k, theta, *v):
 
 @pytest.mark.parametrize(("n", "k"), [(17, 1), (33, 16), (200, 199), (300, 30), (700, 300)])
 def test_float64_agrees_with_the_recursion_in_log_space(ops, n, k):
-    theta = laws(n)
+    theta = logits.rows(n, k, ROWS)
     marginals = call("marginals", ops, k, theta)
     log_partition, entropy = (call(name, ops, k, theta) for name in ("log_partition", "entropy"))
-    for row, logits in enumerate(theta):
-        expected_log_partition, expected, _ = oracles.log_space(logits, k)
-        np.testing.assert_allclose(marginals[row], expected, rtol=1e-9, atol=1e-12)
-        assert log_partition[row] == pytest.approx(expected_log_partition, rel=1e-12, abs=1e-11)
+    for index, row in enumerate(theta):
+        expected_log_partition, expected, _ = oracles.log_space(row, k)
+        np.testing.assert_allclose(marginals[index], expected, rtol=1e-9, atol=1e-12)
+        assert log_partition[index] == pytest.approx(expected_log_partition, rel=1e-12, abs=1e-11)
         # The oracle subtracts θ·μ, so it is given logits near 0: a shift of all changes no entropy.
-        assert entropy[row] == pytest.approx(oracles.log_space(logits - logits.mean(), k)[2], abs=1e-9)
+        assert entropy[index] == pytest.approx(oracles.log_space(row - row.mean(), k)[2], abs=1e-9)
 
 
 @pytest.mark.parametrize(("n", "k"), [(33, 16), (300, 30)])
 def test_covariance_product_is_the_slope_of_the_oracles_marginals(ops, n, k):
-    theta, v = laws(n)[:4], RNG.normal(size=n)
+    theta, v = logits.rows(n, k, ROWS)[:4], np.random.default_rng(5).normal(size=n)
     found = call("covariance_product", ops, k, theta, v)
-    for row, logits in enumerate(theta):
-        above, below = (oracles.log_space(logits + step * v, k)[1] for step in (1e-5, -1e-5))
-        np.testing.assert_allclose(found[row], (above - below) / 2e-5, atol=3e-9)
+    for index, row in enumerate(theta):
+        above, below = (oracles.log_space(row + step * v, k)[1] for step in (1e-5, -1e-5))
+        np.testing.assert_allclose(found[index], (above - below) / 2e-5, atol=3e-9)
 
 
 @pytest.mark.parametrize(("n", "k"), [(17, 8), (300, 30), (1000, 999), (2000, 900)])
 def test_float32_marginals_hold_the_stated_accuracy(ops32, n, k):
-    theta = laws(n).astype(np.float32)
+    theta = logits.rows(n, k, ROWS).astype(np.float32)
     marginals = call("marginals", ops32, k, theta)
     np.testing.assert_allclose(marginals.sum(axis=-1), k, rtol=1e-6)
-    for row, logits in enumerate(theta.astype(np.float64)):
-        accurate(marginals[row], oracles.log_space(logits, k)[1])
+    for index, row in enumerate(theta.astype(np.float64)):
+        accurate(marginals[index], oracles.log_space(row, k)[1])
 
 
 def accurate(found, expected):
@@ -86,7 +79,7 @@ def test_too_few_roots_are_noticed(monkeypatch):
     ops32 = ops_module.load("torch:cpu", "float32")
     product_tree.shapes.cache_clear()
     monkeypatch.setattr(roots, "enough", lambda dtype, n, k: 21)
-    theta = laws(n)[0]
+    theta = logits.rows(n, k, ROWS)[0]
     marginals = np.asarray(subsets.marginals(ops32, ops32.asarray(theta[None]), k), np.float64)
     product_tree.shapes.cache_clear()
     with pytest.raises(AssertionError):
@@ -110,7 +103,8 @@ def banded_probability(p, k, reach):
 
 def test_a_hundred_thousand_items_in_float32(ops32):
     n, k = 100_000, 10_000
-    theta = RNG.normal(size=n).astype(np.float32)
+    rng = np.random.default_rng(5)
+    theta = rng.normal(size=n).astype(np.float32)
     marginals = call("marginals", ops32, k, theta[None])[0]
     assert marginals.sum() == pytest.approx(k, rel=1e-6)
     shift = scipy.optimize.brentq(lambda t: scipy.special.expit(theta.astype(float) + t).sum() - k, -20, 20)
@@ -119,7 +113,7 @@ def test_a_hundred_thousand_items_in_float32(ops32):
     items = np.argsort(theta)[[0, n // 2, -1]]
     expected = [p[i] * banded_probability(np.delete(p, i), k - 1, 800) / total for i in items]
     accurate(marginals[items], np.array(expected))
-    v = RNG.normal(size=n)
+    v = rng.normal(size=n)
     product = call("covariance_product", ops32, k, theta[None], v[None])[0]
     assert np.all(np.isfinite(product)) and abs(product.sum()) < 1e-4 * np.abs(product).sum()
     # Far out an item is nearly independent of the others: Cov(z) v ≈ p q (v − its mean weighted by p q), to O(1/σ²).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 from statistics import NormalDist
 
+import logits
 import numpy as np
 import oracles
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from estimators import ops as ops_module
 from estimators import subsets
 from estimators.subsets.product_tree import shapes
+
+ROWS = "ordinary equal high farther_apart some_missing just_k"
 
 
 @cache
@@ -22,16 +25,6 @@ def sampler(ops, k):
 def sampled(ops, theta, k, uniforms):
     """Returns samples as numpy; compiled, so that a shape costs jax one compilation."""
     return np.asarray(sampler(ops, k)(ops.asarray(theta), uniforms=ops.asarray(uniforms)))
-
-
-def logits(n, k, dtype="float64"):
-    rng = np.random.default_rng(10 * n + k)
-    ordinary = rng.normal(size=n)
-    just_k = np.full(n, -np.inf)
-    just_k[rng.permutation(n)[:k]] = 0.0
-    some_missing = np.where(np.arange(n) < (n - k) // 2, -np.inf, ordinary)
-    rows = [ordinary, np.zeros(n), 3 * ordinary + 1e3, rng.uniform(-1e4, 1e4, n), some_missing, just_k]
-    return np.array(rows).astype(dtype).astype("float64")
 
 
 def differing(z, theta, k, uniforms, allowed_gap):
@@ -67,7 +60,7 @@ def bound(comparisons):
 
 @pytest.mark.parametrize(("n", "k"), [(1, 0), (1, 1), (5, 1), (8, 3), (6, 5), (5, 5), (40, 11)])
 def test_samples_are_k_hot_and_those_of_the_splitting_sampler(ops, n, k):
-    theta = logits(n, k)
+    theta = logits.rows(n, k, ROWS)
     uniforms = np.random.default_rng(0).random((30, len(theta), n))
     z = sampled(ops, theta, k, uniforms)
     assert set(np.unique(z)) <= {0.0, 1.0} and np.all(z.sum(axis=-1) == k)
@@ -78,7 +71,7 @@ def test_samples_are_k_hot_and_those_of_the_splitting_sampler(ops, n, k):
 
 def test_float32_samples_are_those_of_the_splitting_sampler(ops32):
     n, k = 40, 11
-    theta = logits(n, k, "float32")
+    theta = logits.rows(n, k, ROWS, "float32")
     uniforms = np.random.default_rng(1).random((30, len(theta), n), dtype=np.float32)
     z = sampled(ops32, theta, k, uniforms)
     assert z.dtype == np.float32 and np.all(z.sum(axis=-1) == k)
@@ -89,7 +82,7 @@ def test_float32_samples_are_those_of_the_splitting_sampler(ops32):
 @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 0), ("float32", 3)])
 def test_both_backends_choose_alike(dtype, allowed):
     n, k = 40, 11
-    theta = logits(n, k, dtype)
+    theta = logits.rows(n, k, ROWS, dtype)
     uniforms = np.random.default_rng(2).random((1000, len(theta), n)).astype(dtype)
     uniforms[uniforms == 1] = 0  # rounded up to float32
     of_torch, of_jax = (sampled(ops_module.load(name, dtype), theta, k, uniforms) for name in ("torch", "jax"))
@@ -101,7 +94,7 @@ def test_both_backends_choose_alike(dtype, allowed):
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_the_ends_of_the_unit_interval_do_no_harm(name, dtype):
     n, k = 40, 11
-    theta = logits(n, k, dtype)
+    theta = logits.rows(n, k, ROWS, dtype)
     below_one = np.nextafter(np.ones((), dtype), 0, dtype=dtype)
     ends = np.random.default_rng(3).integers(0, 2, size=(30, len(theta), n)).astype(bool)
     ends[0], ends[1] = False, True
@@ -141,7 +134,7 @@ class TestLaw:
 
 def test_each_sample_may_have_its_own_logits(ops):
     n, k = 8, 3
-    theta = np.stack([logits(n, k)[:3], logits(n, k)[[2, 4, 5]]])
+    theta = np.stack([logits.rows(n, k, ROWS)[:3], logits.rows(n, k, ROWS)[[2, 4, 5]]])
     uniforms = np.random.default_rng(7).random((2, 3, n))
     z = sampled(ops, theta, k, uniforms)
     one_by_one = [[sampled(ops, theta[s, b], k, uniforms[s, b]) for b in range(3)] for s in range(2)]
@@ -152,7 +145,7 @@ def test_each_sample_may_have_its_own_logits(ops):
 
 @pytest.mark.parametrize("k", [0, 3, 8])
 def test_an_invalid_row_is_nan_and_the_others_do_not_notice(ops, k):
-    theta = logits(8, 3)[:3]
+    theta = logits.rows(8, 3, ROWS)[:3]
     uniforms = np.random.default_rng(8).random((5, 3, 8))
     good = sampled(ops, theta, k, uniforms)
     theta[1, 2] = np.nan
@@ -162,7 +155,7 @@ def test_an_invalid_row_is_nan_and_the_others_do_not_notice(ops, k):
 
 
 def test_samples_carry_no_gradient(ops):
-    theta, uniforms = ops.asarray(logits(8, 3)[:3]), ops.asarray(np.random.default_rng(9).random((3, 8)))
+    theta, uniforms = ops.asarray(logits.rows(8, 3, ROWS)[:3]), ops.asarray(np.random.default_rng(9).random((3, 8)))
     gradient = ops.value_and_grad(lambda x: ops.xp.sum(x + subsets.sample(ops, x, 3, uniforms)))(theta)[1]
     np.testing.assert_array_equal(np.asarray(gradient), np.ones((3, 8)))
 
