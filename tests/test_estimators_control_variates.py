@@ -7,6 +7,7 @@ import math
 import numpy as np
 import oracles
 import pytest
+from families import Curved
 
 from estimators import get
 from estimators import ops as ops_module
@@ -16,21 +17,17 @@ N, K, S = 5, 2, 3
 RNG = np.random.default_rng(9)
 THETA = RNG.normal(size=(2, N))
 A, C = RNG.normal(size=(2, N))
+F = Curved(A, C, constant=1.0)
 GUMBEL = RNG.gumbel(size=(S, 2, N))
 EXPONENTIAL = RNG.exponential(size=(S, 2, N))
 LOG_TEMPERATURE = np.log([0.5, 1.3])
-
-
-def objective(xp, asarray=np.asarray):
-    a, c = asarray(A), asarray(C)
-    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1) + 1.0
 
 
 def estimate(
     ops, theta=THETA, gumbel=GUMBEL, exponential=EXPONENTIAL, log_temperature=LOG_TEMPERATURE, f=None, **params
 ):
     record = get("rebar_pl")
-    f = f or objective(ops.xp, ops.asarray)
+    f = f or F.on(ops)
 
     @ops.compile
     def run(theta, draws, state):
@@ -73,7 +70,7 @@ def log_probability(theta, order):
 
 def rebar(b, log_temperature, eta):
     """The estimate of one row from its published parts, each by finite differences."""
-    f, temperature = objective(np), math.exp(log_temperature)
+    temperature = math.exp(log_temperature)
     gradient = np.zeros(N)
     for s in range(S):
         order = np.argsort(-(THETA[b] + GUMBEL[s, b]))
@@ -81,13 +78,13 @@ def rebar(b, log_temperature, eta):
         z[order[:K]] = 1.0
 
         def c_of_x(theta, s=s):
-            return eta * f(relaxed(theta + GUMBEL[s, b], temperature))
+            return eta * F(relaxed(theta + GUMBEL[s, b], temperature))
 
         def c_of_x_tilde(theta, s=s, order=order):
-            return eta * f(relaxed(resampled(theta, order, EXPONENTIAL[s, b]), temperature))
+            return eta * F(relaxed(resampled(theta, order, EXPONENTIAL[s, b]), temperature))
 
         score = oracles.finite_difference(lambda theta, order=order: log_probability(theta, order), THETA[b])
-        gradient += (f(z) - c_of_x_tilde(THETA[b])) * score
+        gradient += (F(z) - c_of_x_tilde(THETA[b])) * score
         gradient += oracles.finite_difference(c_of_x, THETA[b]) - oracles.finite_difference(c_of_x_tilde, THETA[b])
     return gradient / S
 
@@ -102,13 +99,12 @@ def test_gradient_is_score_and_control_variate_by_finite_differences(ops, eta):
 
 def test_without_a_control_variate_it_is_the_ordered_score_function(ops):
     points, gradient, state = estimate(ops, eta=0.0)
-    f = objective(np)
     for b in range(2):
         terms = []
         for s in range(S):
             order = np.argsort(-(THETA[b] + GUMBEL[s, b]))
             score = oracles.finite_difference(lambda theta, order=order: log_probability(theta, order), THETA[b])
-            terms.append(f(points[s, b]) * score)
+            terms.append(F(points[s, b]) * score)
         np.testing.assert_allclose(gradient[b], np.mean(terms, axis=0), atol=1e-8)
     np.testing.assert_allclose(state, LOG_TEMPERATURE)
 
@@ -136,7 +132,7 @@ def test_temperature_stays_inside_its_range(ops, start, bound):
 
 
 def test_steps_do_not_depend_on_the_scale_of_the_objective(ops):
-    f = objective(ops.xp, ops.asarray)
+    f = F.on(ops)
     states = [estimate(ops, f=lambda z, scale=scale: scale * f(z))[2] for scale in (1e-3, 1.0, 1e3)]
     np.testing.assert_allclose(states[0], states[1], atol=1e-9)
     np.testing.assert_allclose(states[2], states[1], atol=1e-9)
@@ -155,7 +151,7 @@ def test_mean_is_the_exact_gradient_of_the_plackett_luce_law():
     theta = np.broadcast_to(THETA[0], (draws, N)).copy()
     gumbel, exponential = rng.gumbel(size=(1, draws, N)), rng.exponential(size=(1, draws, N))
     _, gradient, _ = estimate(ops, theta, gumbel, exponential, np.full(draws, math.log(0.5)))
-    values = objective(np)(oracles.subsets_of(N, K))
+    values = F(oracles.subsets_of(N, K))
 
     def z_score(law):
         exact = oracles.finite_difference(lambda row: float(law(row) @ values), THETA[0])

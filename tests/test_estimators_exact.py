@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
+from families import Curved, estimated
 
 from estimators import get, subsets
 from estimators.base import evaluate, expectation
@@ -13,22 +14,16 @@ N = 5
 RNG = np.random.default_rng(2)
 THETA = 1.5 * RNG.normal(size=(2, N))
 A, C = RNG.normal(size=(2, N))
-
-
-def objective(xp, asarray=np.asarray):
-    a, c = asarray(A), asarray(C)
-    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1)
+F = Curved(A, C)
 
 
 def expected_value(theta, k):
     law = oracles.enumerated(theta, k)
-    return float(law.probabilities @ objective(np)(law.states))
+    return float(law.probabilities @ F(law.states))
 
 
 def estimate(ops, theta, k):
-    f = objective(ops.xp, ops.asarray)
-    found = evaluate(get("exact_enum"), ops, ops.asarray(theta), {}, f, k=k, params={})
-    return tuple(np.asarray(array) for array in found[:3])
+    return estimated(ops, "exact_enum", theta, {}, F.on(ops), k=k)[:3]
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
@@ -46,13 +41,13 @@ def test_finite_differences_catch_a_gradient_of_another_law():
     k = 2
     law = oracles.plackett_luce_probabilities(THETA[0], k)
     states = oracles.subsets_of(N, k)
-    other = (law * objective(np)(states)) @ (states - law @ states)
+    other = (law * F(states)) @ (states - law @ states)
     expected = oracles.finite_difference(lambda row: expected_value(row, k), THETA[0])
     assert np.max(np.abs(other - expected)) > 0.01
 
 
 def test_loss_is_the_expectation_itself(ops):
-    f = objective(ops.xp, ops.asarray)
+    f = F.on(ops)
     loss, state = expectation(get("exact_enum"), ops, ops.asarray(THETA), f, {}, k=2, params={})
     np.testing.assert_allclose(np.asarray(loss), [expected_value(row, 2) for row in THETA], rtol=1e-12)
     assert state is None
@@ -67,7 +62,7 @@ def test_an_impossible_item_has_no_gradient_and_leaves_the_rest_alone(ops):
         law = oracles.enumerated(row, 2)
         states = np.zeros((len(law.states), N))
         states[:, keep] = law.states
-        return float(law.probabilities @ objective(np)(states))
+        return float(law.probabilities @ F(states))
 
     assert weights.sum() == pytest.approx(1.0) and gradient[0, 1] == 0
     np.testing.assert_allclose(gradient[0, keep], oracles.finite_difference(without, theta[0, keep]), atol=1e-9)

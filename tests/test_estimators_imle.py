@@ -5,26 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import oracles
 import pytest
+from families import Curved, estimated
 
 from estimators import get
-from estimators.base import evaluate
 
 N, K, S = 6, 3, 3
 RNG = np.random.default_rng(3)
 THETA = 1.5 * RNG.normal(size=(2, N))
 A, C = RNG.normal(size=(2, N))
+F = Curved(A, C)
 NOISE = RNG.gumbel(size=(8, S, 2, N))
-
-
-def objective(xp, asarray=np.asarray):
-    a, c = asarray(A), asarray(C)
-    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1)
-
-
-def slope(z):
-    return oracles.finite_difference(objective(np), z)
 
 
 def top(scores):
@@ -35,20 +26,10 @@ def top(scores):
 
 
 def estimate(ops, name, noise, state=None, theta=THETA, scale=1.0, **params):
-    record = get(name)
-    f = objective(ops.xp, ops.asarray)
-    found = evaluate(
-        record,
-        ops,
-        ops.asarray(theta),
-        {"noise": ops.asarray(noise)},
-        lambda z: scale * f(z),
-        k=K,
-        params=record.resolve_params(params),
-        state=None if state is None else {key: ops.asarray(value) for key, value in state.items()},
-    )
+    f = F.on(ops)
+    found = estimated(ops, name, theta, {"noise": noise}, lambda z: scale * f(z), k=K, state=state, **params)
     points, _, gradient, state = found
-    return np.asarray(points), np.asarray(gradient), state
+    return points, gradient, state
 
 
 def difference_of_maps(step_size, backward_noise=None):
@@ -57,7 +38,7 @@ def difference_of_maps(step_size, backward_noise=None):
     for s, b in np.ndindex(S, 2):
         z = top(THETA[b] + NOISE[0, s, b])
         second = (NOISE[0] if backward_noise is None else backward_noise)[s, b]
-        gradient[b] += (z - top(THETA[b] + second - step_size * slope(z))) / S
+        gradient[b] += (z - top(THETA[b] + second - step_size * F.slope(z))) / S
     return gradient
 
 
@@ -86,7 +67,7 @@ def test_a_vanishing_step_gives_a_zero_gradient(ops, name):
 def test_a_huge_step_chooses_the_items_of_smallest_slope(ops):
     points, gradient, _ = estimate(ops, "imle_gumbel", NOISE[0, :1], step_size=1e9)
     for b in range(2):
-        np.testing.assert_allclose(gradient[b], points[0, b] - top(-slope(points[0, b])), atol=1e-12)
+        np.testing.assert_allclose(gradient[b], points[0, b] - top(-F.slope(points[0, b])), atol=1e-12)
 
 
 def reference_controller(calls, *, central, target_norm, update, decay, alpha, row):
@@ -97,7 +78,7 @@ def reference_controller(calls, *, central, target_norm, update, decay, alpha, r
         for eps in noise:
             x = THETA[row] + eps
             z = top(x)
-            g = slope(z)
+            g = F.slope(z)
             step = alpha * math.sqrt(sum(v * v for v in THETA[row])) / math.sqrt(sum(v * v for v in g))
             raw = (top(x + step * g) if central else z) - top(x - step * g)
             gradient += raw / ((2 if central else 1) * step if step > 0 else 1.0) / len(noise)

@@ -5,28 +5,22 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
+from families import Curved, estimated
 
 from estimators import get
-from estimators.base import evaluate
 
 N, K, S, M = 5, 2, 3, 4
 RNG = np.random.default_rng(8)
 THETA = RNG.normal(size=(2, N))
 A, C = RNG.normal(size=(2, N))
+F = Curved(A, C)
 NOISE = RNG.gumbel(size=(S, 2, M, N))
 
 
-def objective(xp, asarray=np.asarray):
-    a, c = asarray(A), asarray(C)
-    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1)
-
-
 def estimate(ops, noise, theta=THETA, f=None, **params):
-    record = get("perturbed_opt")
-    resolved = record.resolve_params({"samples": noise.shape[-2]} | params)
-    f = f or objective(ops.xp, ops.asarray)
-    found = evaluate(record, ops, ops.asarray(theta), {"noise": ops.asarray(noise)}, f, k=K, params=resolved)
-    return np.asarray(found[0]), np.asarray(found[2])
+    params = {"samples": noise.shape[-2]} | params
+    points, _, gradient, _ = estimated(ops, "perturbed_opt", theta, {"noise": noise}, f or F.on(ops), k=K, **params)
+    return points, gradient
 
 
 def log_density(e):
@@ -42,7 +36,7 @@ def test_gradient_is_the_published_sum(ops, sigma, control_variate):
     for s, b in np.ndindex(S, 2):
         maps = [oracles.top_k_mask(THETA[b] + sigma * NOISE[s, b, m], K) for m in range(M)]
         np.testing.assert_allclose(points[s, b], np.mean(maps, axis=0), atol=1e-12)
-        g = oracles.finite_difference(objective(np), points[s, b])
+        g = F.slope(points[s, b])
         origin = oracles.top_k_mask(THETA[b], K) if control_variate else np.zeros(N)
         for m in range(M):
             noise = NOISE[s, b, m]

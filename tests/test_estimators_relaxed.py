@@ -5,29 +5,22 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
+from families import Curved, estimated
 
 from estimators import get
-from estimators.base import evaluate
 
 N, K, S = 6, 3, 3
 RNG = np.random.default_rng(5)
 THETA = 1.5 * RNG.normal(size=(2, N))
 A, C = RNG.normal(size=(2, N))
+F = Curved(A, C)
 NOISE = RNG.gumbel(size=(S, 2, N))
 NOISES = RNG.gumbel(size=(S, 2, K, N))
 
 
-def objective(xp, asarray=np.asarray):
-    a, c = asarray(A), asarray(C)
-    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1)
-
-
 def estimate(ops, name, noise, theta=THETA, k=K, f=None, **params):
-    record = get(name)
-    f = f or objective(ops.xp, ops.asarray)
-    draws = {"noise": ops.asarray(noise)}
-    found = evaluate(record, ops, ops.asarray(theta), draws, f, k=k, params=record.resolve_params(params))
-    return np.asarray(found[0]), np.asarray(found[2])
+    points, _, gradient, _ = estimated(ops, name, theta, {"noise": noise}, f or F.on(ops), k=k, **params)
+    return points, gradient
 
 
 def naive_softmax(x):
@@ -52,12 +45,11 @@ def naive_l2x(theta, noises, temperature):
 
 def assert_follows(points, gradient, naive):
     """Holds points and gradient to `naive(theta row, s, b)` and its finite differences."""
-    f = objective(np)
     for s, b in np.ndindex(S, 2):
         np.testing.assert_allclose(points[s, b], naive(THETA[b], s, b), atol=1e-9)
     for b in range(2):
         expected = oracles.finite_difference(
-            lambda row, b=b: np.mean([f(naive(row, s, b)) for s in range(S)]), THETA[b], 1e-6
+            lambda row, b=b: np.mean([F(naive(row, s, b)) for s in range(S)]), THETA[b], 1e-6
         )
         np.testing.assert_allclose(gradient[b], expected, rtol=1e-5, atol=1e-6)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
+from families import Curved, estimated
 
 from estimators import get
 from estimators.base import evaluate
@@ -13,22 +14,16 @@ N, K = 5, 2
 RNG = np.random.default_rng(1)
 THETA = 1.5 * RNG.normal(size=(2, N))
 A, C = RNG.normal(size=(2, N))
+F = Curved(A, C, constant=2.0)
 LAWS = [oracles.enumerated(row, K) for row in THETA]
-
-
-def objective(xp, asarray=np.asarray):
-    a, c = asarray(A), asarray(C)
-    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1) + 2.0
 
 
 def estimate(ops, name, z, theta=THETA):
     """Returns the gradient `[B, n]` at samples z `[S, B, n]`."""
-    found = evaluate(
-        get(name), ops, ops.asarray(theta), {"z": ops.asarray(z)}, objective(ops.xp, ops.asarray), k=K, params={}
-    )
-    assert np.array_equal(np.asarray(found[0]), z)
-    assert np.allclose(np.asarray(found[1]), 1 / len(z))
-    return np.asarray(found[2])
+    points, weights, gradient, _ = estimated(ops, name, theta, {"z": z}, F.on(ops), k=K)
+    assert np.array_equal(points, z)
+    assert np.allclose(weights, 1 / len(z))
+    return gradient
 
 
 def samples(count, seed=0):
@@ -49,15 +44,13 @@ def score(b, z):
 @pytest.mark.parametrize("count", [1, 3])
 def test_sfe_is_the_mean_of_value_times_score(ops, count):
     z = samples(count)
-    f = objective(np)
-    expected = [np.mean([f(z[s, b]) * score(b, z[s, b]) for s in range(count)], axis=0) for b in range(2)]
+    expected = [np.mean([F(z[s, b]) * score(b, z[s, b]) for s in range(count)], axis=0) for b in range(2)]
     np.testing.assert_allclose(estimate(ops, "sfe", z), expected, atol=1e-8)
 
 
 def leave_one_out(z, b, mean_of):
     """(1/S) Σ (f_i − baseline_i) score_i, with `mean_of(others, all)` the baseline of sample i."""
-    f = objective(np)
-    values = [f(z[s, b]) for s in range(len(z))]
+    values = [F(z[s, b]) for s in range(len(z))]
     terms = []
     for i in range(len(z)):
         others = [values[j] for j in range(len(z)) if j != i]
@@ -79,7 +72,7 @@ def test_rloo_is_the_mean_with_explicit_leave_one_out_baselines(ops, count):
 
 def exact_gradient(b):
     law = LAWS[b]
-    values = objective(np)(law.states)
+    values = F(law.states)
     return (law.probabilities * values) @ (law.states - law.marginals)
 
 
@@ -99,7 +92,7 @@ def test_mean_of_rloo_over_pairs_is_the_exact_gradient(ops):
 
 def test_rloo_does_not_see_a_constant_in_the_objective(ops):
     z = ops.asarray(samples(3))
-    f = objective(ops.xp, ops.asarray)
+    f = F.on(ops)
     theta = ops.asarray(THETA)
     plain = evaluate(get("rloo"), ops, theta, {"z": z}, f, k=K, params={})[2]
     raised = evaluate(get("rloo"), ops, theta, {"z": z}, lambda z: f(z) + 1e3, k=K, params={})[2]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
+from families import Curved, estimated
 
 from estimators import get
-from estimators.base import evaluate
 from estimators.draws import resolve_draws
 from estimators.subsets.product_tree import shapes
 
@@ -15,6 +15,7 @@ N, K, S = 6, 3, 3
 RNG = np.random.default_rng(0)
 THETA = 1.5 * RNG.normal(size=(2, N))
 A, C = RNG.normal(size=(2, N))
+F = Curved(A, C)
 LAWS = [oracles.enumerated(row, K) for row in THETA]
 NOISE = RNG.gumbel(size=(S, 2, N))
 UNIFORMS = RNG.random((2, S, 2, N))
@@ -22,33 +23,19 @@ PAIRS = [shape.nodes // 2 for shape in shapes("float64", N, K)]
 Z = np.array([[oracles.splitting_sample(THETA[b], K, UNIFORMS[0, s, b], PAIRS)[0] for b in range(2)] for s in range(S)])
 
 
-def objective(xp, asarray=np.asarray):
-    a, c = asarray(A), asarray(C)
-    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1)
-
-
-def slope(z):
-    """∇f at one point, by finite differences."""
-    return oracles.finite_difference(objective(np), z)
-
-
 def estimate(ops, name, draws, theta=THETA, f=None, k=K, **params):
-    record = get(name)
-    arrays = {key: ops.asarray(value) for key, value in draws.items()}
-    f = f or objective(ops.xp, ops.asarray)
-    found = evaluate(record, ops, ops.asarray(theta), arrays, f, k=k, params=record.resolve_params(params))
-    points, weights, gradient = (np.asarray(array) for array in found[:3])
+    points, weights, gradient, _ = estimated(ops, name, theta, draws, f or F.on(ops), k=k, **params)
     assert np.allclose(weights, 1 / len(points))
     return points, gradient
 
 
 def test_simple_is_the_covariance_matrix_times_the_mean_gradient(ops):
     points, gradient = estimate(ops, "simple", {"z": Z})
-    expected = [LAWS[b].covariance @ np.mean([slope(Z[s, b]) for s in range(S)], axis=0) for b in range(2)]
+    expected = [LAWS[b].covariance @ np.mean([F.slope(Z[s, b]) for s in range(S)], axis=0) for b in range(2)]
     assert np.array_equal(points, Z)
     np.testing.assert_allclose(gradient, expected, atol=1e-9)
     # Wrong twin: the diagonal of the covariance alone, as for independent items.
-    diagonal = [np.diag(LAWS[b].covariance) * np.mean([slope(Z[s, b]) for s in range(S)], axis=0) for b in range(2)]
+    diagonal = [np.diag(LAWS[b].covariance) * np.mean([F.slope(Z[s, b]) for s in range(S)], axis=0) for b in range(2)]
     assert np.max(np.abs(gradient - diagonal)) > 0.01
 
 
@@ -57,7 +44,7 @@ def test_simple_at_k_1_is_the_softmax_closed_form(ops):
     _, gradient = estimate(ops, "simple", {"z": z}, k=1)
     for b in range(2):
         mu = np.exp(THETA[b]) / np.sum(np.exp(THETA[b]))
-        g = np.mean([slope(z[s, b]) for s in range(S)], axis=0)
+        g = np.mean([F.slope(z[s, b]) for s in range(S)], axis=0)
         np.testing.assert_allclose(gradient[b], mu * g - mu * (mu @ g), atol=1e-9)
 
 
@@ -92,9 +79,8 @@ def test_marginal_pass_on_the_distance_is_the_mean_of_simple(ops):
 
 def test_marginal_pass_is_the_derivative_of_f_at_the_marginals(ops):
     _, gradient = estimate(ops, "marginal_pass", {})
-    f = objective(np)
     for b in range(2):
-        expected = oracles.finite_difference(lambda row: f(oracles.enumerated(row, K).marginals), THETA[b])
+        expected = oracles.finite_difference(lambda row: F(oracles.enumerated(row, K).marginals), THETA[b])
         np.testing.assert_allclose(gradient[b], expected, atol=1e-8)
 
 
@@ -103,13 +89,13 @@ def test_simple_f_is_the_difference_of_samples_of_two_laws(ops, step_size):
     record = get("simple_f")
     params = record.resolve_params({"step_size": step_size})
     raw = {"z": ops.asarray(UNIFORMS[0]), "second": ops.asarray(UNIFORMS[1])}
-    f = objective(ops.xp, ops.asarray)
+    f = F.on(ops)
     draws = resolve_draws(record, ops, ops.asarray(THETA), raw, f, k=K, params=params)
     assert np.array_equal(np.asarray(draws["z"]), Z)
     points, gradient = estimate(ops, "simple_f", draws, step_size=step_size)
     second = np.zeros((S, 2, N))
     for s, b in np.ndindex(S, 2):
-        stepped = THETA[b] - step_size * slope(Z[s, b])
+        stepped = THETA[b] - step_size * F.slope(Z[s, b])
         second[s, b], gap = oracles.splitting_sample(stepped, K, UNIFORMS[1, s, b], PAIRS)
         assert gap > 1e-6  # so that finite differences decide as the library does
     assert np.array_equal(points, Z)
@@ -121,7 +107,7 @@ def test_simple_b_is_the_difference_of_two_marginals(ops, step_size):
     points, gradient = estimate(ops, "simple_b", {"noise": NOISE}, step_size=step_size)
     assert np.array_equal(points, oracles.top_k_mask(THETA + NOISE, K))
     for b in range(2):
-        stepped = [oracles.enumerated(THETA[b] - step_size * slope(points[s, b]), K).marginals for s in range(S)]
+        stepped = [oracles.enumerated(THETA[b] - step_size * F.slope(points[s, b]), K).marginals for s in range(S)]
         np.testing.assert_allclose(gradient[b], LAWS[b].marginals - np.mean(stepped, axis=0), atol=1e-8)
 
 

@@ -5,32 +5,22 @@ from __future__ import annotations
 import numpy as np
 import oracles
 import pytest
+from families import Curved, estimated
 
 from estimators import get
-from estimators.base import evaluate
 
 N, S = 6, 3
 RNG = np.random.default_rng(4)
 THETA = 1.5 * RNG.normal(size=(2, N))
 A, C = RNG.normal(size=(2, N))
+F = Curved(A, C)
 NOISE = RNG.gumbel(size=(S, 2, N))
-
-
-def objective(xp, asarray=np.asarray):
-    a, c = asarray(A), asarray(C)
-    return lambda z: xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1)
-
-
-def slope(z):
-    return oracles.finite_difference(objective(np), z)
+Z = oracles.top_k_mask(THETA + NOISE, 3)
 
 
 def estimate(ops, name, draws, k, theta=THETA, f=None, **params):
-    record = get(name)
-    arrays = {key: ops.asarray(value) for key, value in draws.items()}
-    f = f or objective(ops.xp, ops.asarray)
-    found = evaluate(record, ops, ops.asarray(theta), arrays, f, k=k, params=record.resolve_params(params))
-    return np.asarray(found[0]), np.asarray(found[2])
+    points, _, gradient, _ = estimated(ops, name, theta, draws, f or F.on(ops), k=k, **params)
+    return points, gradient
 
 
 def softmax_jacobian(x, temperature):
@@ -45,26 +35,17 @@ def softmax_jacobian(x, temperature):
     )
 
 
-def test_ste_is_the_mean_gradient_at_the_samples(ops):
-    z = oracles.top_k_mask(THETA + NOISE, 3)
-    points, gradient = estimate(ops, "ste", {"z": z}, 3)
-    assert np.array_equal(points, z)
-    expected = [np.mean([slope(z[s, b]) for s in range(S)], axis=0) for b in range(2)]
-    np.testing.assert_allclose(gradient, expected, atol=1e-9)
-
-
-def test_ste_gumbel_is_the_mean_gradient_at_the_perturbed_top_k(ops):
-    z = oracles.top_k_mask(THETA + NOISE, 3)
-    points, gradient = estimate(ops, "ste_gumbel", {"noise": NOISE}, 3)
-    assert np.array_equal(points, z)
-    expected = [np.mean([slope(z[s, b]) for s in range(S)], axis=0) for b in range(2)]
+@pytest.mark.parametrize(("name", "draws"), [("ste", {"z": Z}), ("ste_gumbel", {"noise": NOISE})])
+def test_ste_is_the_mean_gradient_at_the_samples_and_ste_gumbel_at_the_perturbed_top_k(ops, name, draws):
+    points, gradient = estimate(ops, name, draws, 3)
+    assert np.array_equal(points, Z)
+    expected = [np.mean([F.slope(Z[s, b]) for s in range(S)], axis=0) for b in range(2)]
     np.testing.assert_allclose(gradient, expected, atol=1e-9)
 
 
 def test_ste_does_not_depend_on_the_logits(ops):
-    z = oracles.top_k_mask(THETA + NOISE, 3)
-    first = estimate(ops, "ste", {"z": z}, 3)[1]
-    assert np.array_equal(first, estimate(ops, "ste", {"z": z}, 3, theta=0 * THETA)[1])
+    first = estimate(ops, "ste", {"z": Z}, 3)[1]
+    assert np.array_equal(first, estimate(ops, "ste", {"z": Z}, 3, theta=0 * THETA)[1])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.4])
@@ -76,8 +57,8 @@ def test_stgs_is_the_softmax_jacobian_times_the_gradient_at_the_one_hot(ops, tem
     for s, b in np.ndindex(S, 2):
         x = THETA[b] + NOISE[s, b]
         jacobian = softmax_jacobian(x, temperature)
-        expected[b] += jacobian @ slope(points[s, b]) / S
-        relaxed[b] += jacobian @ slope(np.exp(x / temperature) / np.sum(np.exp(x / temperature))) / S
+        expected[b] += jacobian @ F.slope(points[s, b]) / S
+        relaxed[b] += jacobian @ F.slope(np.exp(x / temperature) / np.sum(np.exp(x / temperature))) / S
     np.testing.assert_allclose(gradient, expected, atol=1e-8)
     assert np.max(np.abs(gradient - relaxed)) > 0.01  # Gumbel-softmax, which takes ∇f at the relaxed point
 
