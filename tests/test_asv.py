@@ -14,11 +14,13 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import oracles
 import pytest
 
 import estimators
 from benchmarks import cases
-from benchmarks.harness import callables, followed
+from benchmarks.harness import callables, followed, objectives
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = json.loads(re.sub(r"^\s*//.*$", "", (ROOT / "asv.conf.json").read_text(), flags=re.MULTILINE))
@@ -42,7 +44,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def discovered() -> dict:
     environment = os.environ | {"ASV": "true", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(  # noqa: S603  # our own code
+    done = subprocess.run(
         [sys.executable, "-c", DISCOVERED], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
@@ -80,7 +82,7 @@ def test_every_benchmark_is_behind_one_gate_and_quality_behind_that_of_its_histo
 def test_outside_asv_the_bench_files_import_no_framework():
     statement = "import sys, benchmarks.bench_estimators, benchmarks.bench_quality, benchmarks.bench_subsets\n"
     environment = {name: value for name, value in os.environ.items() if name != "ASV"}
-    done = subprocess.run(  # noqa: S603  # our own code
+    done = subprocess.run(
         [sys.executable, "-c", statement + "print({'torch', 'jax'} & set(sys.modules))"],
         cwd=ROOT,
         env=environment,
@@ -116,7 +118,7 @@ def test_every_case_has_a_name_of_its_own():
 
 def test_an_estimator_that_the_commit_lacks_is_skipped(monkeypatch):
     lacking = cases.Case("not_yet", "torch", 4, 2, 1)
-    with pytest.raises(NotImplementedError, match="not_yet"):
+    with pytest.raises(callables.LackingError, match="not_yet"):
         callables.estimator_step(lacking, "total")
     monkeypatch.setattr(followed, "QUALITY", ("ste", "not_yet"))
     monkeypatch.setattr(followed, "BACKENDS", ("torch",))
@@ -125,11 +127,12 @@ def test_an_estimator_that_the_commit_lacks_is_skipped(monkeypatch):
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_a_step_holds_at_least_its_sample_and_its_gradient(backend):
-    assert callables.peak_bytes(cases.Case("ste", backend, 100, 5, 64)) >= 2 * 64 * 100 * 4
+    # And no more than a tree of sampling's tables, some twenty such arrays: not what the process holds.
+    assert 2 <= callables.peak_bytes(cases.Case("ste", backend, 100, 5, 64)) / (64 * 100 * 4) <= 60
 
 
 def test_a_function_that_the_commit_lacks_is_skipped():
-    with pytest.raises(NotImplementedError, match="not_yet"):
+    with pytest.raises(callables.LackingError, match="not_yet"):
         callables.function_step(cases.Case("not_yet", "torch", 4, 2, 1))
 
 
@@ -149,7 +152,7 @@ def test_a_defect_is_no_skip(defect):
 
 @pytest.mark.parametrize("statement", ["import estimators.not_yet", "from estimators.layer import not_yet"])
 def test_what_a_module_of_the_estimators_lacks_is_a_skip(statement):
-    with pytest.raises(NotImplementedError, match="not_yet"), callables.lacking_is_a_skip("case"):
+    with pytest.raises(callables.LackingError, match="not_yet"), callables.lacking_is_a_skip("case"):
         exec(statement, {})  # noqa: S102
 
 
@@ -170,7 +173,12 @@ def test_a_failed_measurement_fails_its_look_ups_alone(monkeypatch):
 def test_followed_quality_is_that_of_figure_1():
     quality = followed._measure("simple", "torch")
     assert set(quality) == set(followed.METRICS)
-    assert quality["bias"] == pytest.approx(0.0380468, rel=1e-5)
+    # Of f = ‖z − b‖² the gradient is −2 Σ b, the mean of SIMPLE's estimates 2 Σ (μ − b), with Σ = Cov z and μ = E z.
+    theta, parameters = objectives.problem(objectives.get("distance"), "normal", 10, 1234)  # the figure's first seed
+    law, b = oracles.enumerated(theta, 5), parameters["b"]
+    exact, mean = -law.covariance @ b, law.covariance @ (law.marginals - b)
+    assert quality["bias"] == pytest.approx(1 - exact @ mean / np.linalg.norm(exact) / np.linalg.norm(mean), abs=1e-9)
+    assert quality["bias"] == pytest.approx(0.0380, abs=5e-5)  # by enumeration of the published notebook's toy
 
 
 def test_a_followed_bias_of_0_is_0_without_its_rounding():

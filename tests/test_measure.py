@@ -19,19 +19,9 @@ SEEDS = (1234, 1067, 9198, 9453, 6240, 7044, 1755, 7898, 3131, 1277)  # of the p
 def cell_of(name, *, n=10, k=5, objective="distance", extension="square", seed=1234, **changed):
     estimator = get(name)
     plain = {"samples": estimator.samples(1), "replicates": 10_000, "dtype": "float64"} | changed
-    return Cell(
-        name,
-        tuple(sorted(estimator.params.items())),
-        objective,
-        extension,
-        "normal",
-        n,
-        k,
-        seed,
-        backend="torch",
-        device="cpu",
-        **plain,
-    )
+    params = tuple(sorted(estimator.params.items()))
+    problem = {"objective": objective, "extension": extension, "logits": "normal", "n": n, "k": k, "seed": seed}
+    return Cell(estimator=name, params=params, backend="torch", device="cpu", **problem, **plain)
 
 
 def values_of(cell):

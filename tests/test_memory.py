@@ -72,7 +72,7 @@ class TestExtrapolated:
             return round(n * math.log2(2 * k))
 
         found = memory.extrapolated(tree, 100_000, 50_000)
-        assert tree(100_000, 50_000) <= found <= 4 * tree(100_000, 50_000)
+        assert tree(100_000, 50_000) <= found <= 2.5 * tree(100_000, 50_000)
 
     def test_one_choice_asks_for_nothing_more(self):
         asked = []
@@ -88,4 +88,4 @@ class TestExtrapolated:
             step()
             return memory.peak_bytes(step, "cpu")
 
-        assert memory.extrapolated(measured, 1024, 200) == pytest.approx(measured(1024, 200), rel=0.2)
+        assert memory.extrapolated(measured, 1024, 200) == pytest.approx(measured(1024, 200), rel=0.1)

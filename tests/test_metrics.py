@@ -198,12 +198,14 @@ class TestMeasurements:
 def test_a_relative_bias_at_its_floor_and_an_event_never_seen_are_not_certain():
     rng = np.random.default_rng(3)
     reference = np.array([1.0, -1.0, 0.5])
-    draws = reference + rng.normal(size=(100, 20, 3))  # unbiased: its debiased square is below 0 for some seeds
+    draws = reference + rng.normal(size=(100, 20, 3))  # unbiased: its debiased square is below 0 for this seed
     parts = [Moments.of(batch, np.full(20, 1 / 20), reference[None]) for batch in draws]
     batches = Moments(**{name: np.stack([getattr(part, name) for part in parts]) for name in vars(parts[0])})
     rows = {row.metric: row for row in sampled_measurements(batches, {"conditional_poisson": reference}, 2000)}
     relative = rows["relative_bias"]
-    assert relative.std_error > 0.005
-    assert abs(relative.value) < 4 * relative.std_error
+    assert relative.value == 0
+    # Of 2000 draws of unit variance the square of the bias has the spread √6/2000 of a χ² of three coordinates.
+    expected = math.sqrt(math.sqrt(6) / 2000 / (reference @ reference))
+    assert relative.std_error == pytest.approx(expected, rel=0.2)  # 100 batches know it to 1/√200 or so
     assert rows["zero_probability"].value == 0
     assert rows["zero_probability"].std_error == pytest.approx(1 / 2000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from html import unescape
 
@@ -46,7 +47,7 @@ def lines_of(table: pd.DataFrame) -> list[dict[str, object]]:
     return [line for part in section["parts"] for line in part]
 
 
-def test_largest_change_that_intervals_part_is_on_top_():
+def test_largest_change_that_intervals_part_is_on_top():
     noisy = measured("b.time_noisy", [1.0, 3.0], error=0.9)
     small, large = measured("b.time_small", [1.0, 0.9, 0.8]), measured("b.time_large", [1.0, 1.5, 2.0])
     lines = lines_of(frame(noisy, small, large, measured("b.time_same", [1.0, 1.001])))
@@ -115,8 +116,12 @@ def test_line_over_the_commits_stays_inside_its_frame(values):
     (line,) = lines_of(frame(measured("b.track_<bias>", values)))
     svg = str(line["svg"])
     points = [float(number) for number in re.findall(r"-?[\d.]+", re.search(r'points="([^"]+)"', svg)[1])]
-    assert len(points) == 2 * len(values)
-    assert all(0 <= x <= 132 for x in points[::2]) and all(0 <= y <= 26 for y in points[1::2])
+    width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', svg).groups())
+    across, down = points[::2], points[1::2]
+    assert len(points) == 2 * len(values) and across == sorted(set(across))
+    assert all(0 <= x <= width for x in across) and all(0 <= y <= height for y in down)
+    for (one, y), (other, y_other) in itertools.combinations(zip(values, down, strict=True), 2):
+        assert (y > y_other, y == y_other) == (one < other, one == other)  # the larger the higher
     assert "<bias>" not in svg and 'role="img"' in svg and "<title" in svg
 
 

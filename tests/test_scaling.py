@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
+from functools import partial
 
 import pytest
 from command_line import READ, TIMING, call, rows_of, words
@@ -12,6 +14,15 @@ from benchmarks.harness.store import Store
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
+MEASURE = clock.measure  # that of the library, which `quickly` replaces
+# What each step of a contestant takes, in turns; then, by hand: readings, seconds spent on it, its half width.
+SECONDS = (
+    ((1.00e-3, 1.01e-3), 10, 0.0, 0.005 / 1.005),  # steady
+    # Restless: of 0.6 s three first calls take 3.3 ms, 45 pairs of rounds 594 ms, and one more round ends it. Then the
+    # longer is the median, for it came once more.
+    ((1.1e-3, 3.3e-3), 91, 0.6, 1.1 / 3.3),
+    ((1.0,), 1, 0.6, None),  # over the budget at once
+)
 BROKEN = """
 from dataclasses import replace
 from estimators import get
@@ -37,8 +48,9 @@ class TestRows:
             assert (row["dtype"], row["objective"], row["target"], row["law"]) == ("float32", "", "", "plackett_luce")
             assert row["status"] == "ok" and not row["exact"]
             assert row["value"] > 0 or metric == "backward_seconds"
-            assert (row["replicates"] > 1) == (metric in READ) or row["replicates"] == 1
-            assert metric != "peak_bytes" or row["value"] >= 2 * 64 * 6 * 4  # a sample and a gradient
+            assert row["replicates"] == 1 or metric in READ
+            # A sample and a gradient, and as much again on the way: not what the process holds.
+            assert metric != "peak_bytes" or 2 <= row["value"] / (64 * 6 * 4) <= 12
         seconds = {metric: row["value"] for (backend, metric), row in rows.items() if backend == "jax"}
         assert seconds["first_seconds"] > seconds["trace_seconds"] + seconds["compile_seconds"]
         assert seconds["compile_seconds"] > seconds["total_seconds"]
@@ -92,18 +104,31 @@ class TestResume:
         stored.close()
         assert "1 stored in" in words(call(*paper, "--dry-run"))
 
-    def test_how_well_a_cell_was_measured_is_stored(self, store):
-        call(*TIMING, "-n", "6,32", "-k", "2,16", "-e", "ste_gumbel,rebar_pl", "--store", store)
+    def test_how_well_a_cell_was_measured_is_stored(self, store, monkeypatch):
+        seconds = iter(SECONDS)
+        expected = {}
+
+        def measured(contestants, **more):
+            steps = {}
+            for key, names in contestants.items():
+                in_turns, *expected[key] = next(seconds)
+                steps[key] = {name: partial(next, itertools.cycle(in_turns)) for name in names}
+            return MEASURE(steps, **(more | {"read": lambda step, calls: sum(step() for _ in range(calls))}))
+
+        monkeypatch.setattr(clock, "measure", measured)
+        call(*TIMING, "-n", 6, "-k", 2, "-e", "ste_gumbel,softsub,imle_gumbel", "--store", store)
         with Store(store) as opened:
             done, rows = opened.done(), opened.rows()
-        assert len(done) > 3
+        assert len(expected) == len(done) == len(SECONDS)
         for row in rows:
+            readings, spent, half_width = expected[row["cell"]]
             found = done[row["cell"]]
-            assert found.spent == (0.6 if row["reason"] else 0.0)
-            if row["metric"] in READ - {"backward_seconds"}:
-                assert (found.half_width is None) == (row["replicates"] < clock.LEAST_READINGS)
-                if found.half_width is not None:
-                    assert found.half_width >= 1.95 * row["std_error"] / row["value"]
+            assert row["replicates"] == (readings if row["metric"] in READ else 1)
+            assert found.spent == (0.6 if row["reason"] else 0.0) == spent
+            assert found.half_width == (None if half_width is None else pytest.approx(half_width, rel=1e-9))
+            assert (found.half_width is None) == (readings < clock.LEAST_READINGS)
+            if row["metric"] == "total_seconds" and half_width is not None:
+                assert row["std_error"] / row["value"] == pytest.approx(half_width / 1.96, rel=1e-3)
 
     def test_an_estimator_that_raises_fails_its_own_cell_and_is_tried_again(self, store, tmp_path, monkeypatch):
         (tmp_path / "broken_plug_in.py").write_text(BROKEN)

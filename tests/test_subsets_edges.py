@@ -236,7 +236,9 @@ def test_a_mask_of_any_size_is_as_good_as_never(name, dtype, mask):
             for rows in (np.where(never, mask, theta), np.where(never, -np.inf, theta))
         ]
         for masked, absent in zip(*results, strict=True):
-            np.testing.assert_allclose(np.asarray(masked), np.asarray(absent), rtol=1e-5, atol=2e-5)
+            assert np.all(np.isfinite(np.asarray(masked)))
+            # Some ten roundings of the largest numbers, log-partitions and products near 12.
+            np.testing.assert_allclose(np.asarray(masked), np.asarray(absent), rtol=0, atol=170 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -247,7 +249,7 @@ def test_logits_as_large_as_numbers_get_are_chosen(dtype):
     uniforms = ops.asarray(np.random.default_rng(2).random((30, 1, 20)).astype(dtype))
     for k in (2, 3, 19):
         marginals = np.asarray(subsets.marginals(ops, ops.asarray(theta), k))[0]
-        np.testing.assert_allclose(marginals, [1.0] * 2 + [(k - 2) / 18] * 18, atol=1e-6)
+        np.testing.assert_allclose(marginals, [1.0] * 2 + [(k - 2) / 18] * 18, atol=4 * np.finfo(dtype).eps)
         assert np.all(np.asarray(subsets.sample(ops, ops.asarray(theta), k, uniforms)).sum(axis=-1) == k)
 
 
@@ -268,6 +270,7 @@ def test_the_tilt_makes_k_a_likely_count_whatever_the_logits(dtype, data, cluste
     variance = float((p * q).sum())
     excess = float(torch.where(p > q, -q, p).sum() + (p > q).sum() - k)  # of the mean count, not rounded at p near 1
     spacing = np.spacing(np.abs(theta).max().astype(dtype))  # of the numbers that t is one of
+    # A quarter of the variance, or of the deviation, is what the tilt leaves; a thousandth is for rounding.
     assert abs(excess) < 0.251 * min(variance, math.sqrt(variance)) + spacing * variance + 1e-9
     total = count_probability(ops, grow(ops, tilted, k))
     assert float(total) * math.sqrt(1 + 2 * math.pi * variance) > 0.5

@@ -255,8 +255,10 @@ def test_invalid_rows_and_empty_batches_leave_the_state_sound(name):
     layer = SubsetLayer(name, k=2, validate=False)
     theta = torch.randn(3, 6)
     theta[1, 0] = float("nan")
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
     layer.expectation(theta, lambda z: (z * torch.arange(6.0)).sum(-1))
     after = {key: value.clone() for key, value in layer.state_dict().items()}
+    assert any(not torch.equal(value, before[key]) for key, value in after.items())  # the valid rows have moved it
     assert all(torch.isfinite(value).all() for value in after.values())
     layer.expectation(torch.zeros(0, 6), lambda z: (z * torch.arange(6.0)).sum(-1))
     assert all(torch.equal(value, after[key]) for key, value in layer.state_dict().items())
