@@ -23,7 +23,7 @@ class Quality:
     def setup(self, quality: followed.Quality, estimator: str) -> None:
         """Skips what the commit does not have."""
         if estimator not in quality:
-            raise NotImplementedError(f"{estimator} is not in this version of estimators")
+            raise callables.LackingError(f"{estimator} is not in this version of estimators")
 
     def track_bias(self, quality: followed.Quality, estimator: str) -> float:
         """Returns 1 − cos(∇, E ĝ)."""

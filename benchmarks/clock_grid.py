@@ -127,20 +127,20 @@ def clock_plan(
             continue
         cells.append(
             TimingCell(
-                name,
-                params,
-                "normal",
-                items,
-                choices,
-                0,
-                record.samples(samples or 1),
-                rows,
-                how,
-                1,
-                backend,
-                device,
-                kind,
-                environment,
+                estimator=name,
+                params=params,
+                logits="normal",
+                n=items,
+                k=choices,
+                seed=0,
+                samples=record.samples(samples or 1),
+                batch=rows,
+                mode=how,
+                threads=1,
+                backend=backend,
+                device=device,
+                dtype=kind,
+                environment=environment,
             )
         )
     return ClockPlan(experiment.name, tuple(dict.fromkeys(cells)), tuple(dict.fromkeys(skipped)), sweep.effort)

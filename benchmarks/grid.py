@@ -114,19 +114,19 @@ def plan(experiment: Experiment, backend_names: Sequence[str], replicates: int) 
                 continue
             cells.append(
                 Cell(
-                    name,
-                    tuple(sorted(params.items())),
-                    objective_name,
-                    extension,
-                    experiment.logits,
-                    n,
-                    k,
-                    seed,
-                    record.samples(experiment.samples),
-                    replicates,
-                    backend,
-                    device,
-                    experiment.dtype,
+                    estimator=name,
+                    params=tuple(sorted(params.items())),
+                    objective=objective_name,
+                    extension=extension,
+                    logits=experiment.logits,
+                    n=n,
+                    k=k,
+                    seed=seed,
+                    samples=record.samples(experiment.samples),
+                    replicates=replicates,
+                    backend=backend,
+                    device=device,
+                    dtype=experiment.dtype,
                 )
             )
     return Plan(experiment.name, tuple(dict.fromkeys(cells)), tuple(dict.fromkeys(skipped)))

@@ -6,7 +6,8 @@ import datetime
 import time
 import tomllib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -201,8 +202,10 @@ def _compute(
                 spoken = now
                 console.print(f"{progress.tasks[task].completed:.0f} of {len(missing)} cells, {left}", highlight=False)
 
-        same: dict[str, Any] = {"laws": laws, "run": run_id, "fingerprints": code, "report": report}
-        failures = engine.run([cell for cell in missing if isinstance(cell, Cell)], store, **same)
+        def keep(found: Iterable[engine.Outcome]) -> int:
+            return engine.keep(found, store, laws=laws, fingerprints=code, run=run_id, report=report)
+
+        failures = keep(engine.outcomes(cell for cell in missing if isinstance(cell, Cell)))
         untimed, efforts = set(missing), _efforts(wanted)
         # Times last: jax starts its threads once, for all cores or, pinned, for those that are timed.
         for one in wanted:
@@ -210,15 +213,15 @@ def _compute(
                 continue
             todo = [cell for cell in one.cells if cell in untimed and efforts[cell] == one.effort]
             untimed.difference_update(todo)
-            failures += timing.run(
+            timed = timing.outcomes(
                 todo,
-                store,
                 one.effort,
-                **same,
                 command=command,
                 notice=lambda text: console.print(text, highlight=False, markup=False),
                 doing=lambda text: progress.update(task, description=text),
             )
+            with closing(timed):  # the lock of the machine is given back even if storing fails
+                failures += keep(timed)
     seconds = time.perf_counter() - begun
     # Threads are known only once a framework is loaded.
     document |= {"seconds": round(seconds, 2), "threads": backends.threads()}

@@ -48,7 +48,7 @@ def cell_of(
     plain: dict[str, Any] = {"objective": "distance", "extension": "squares", "logits": "normal", "n": 10, "k": 5}
     plain |= {"samples": 1, "replicates": 10_000, "device": "cpu", "dtype": "float64"}
     settings = tuple(sorted(params.items()))
-    return Cell(estimator, settings, seed=seed, backend=backend, **(plain | changed))
+    return Cell(estimator=estimator, params=settings, seed=seed, backend=backend, **(plain | changed))
 
 
 def write(path: Path, fill: Callable[[Store, Callable[..., None]], None], run: str = "run-1") -> Path:

@@ -43,7 +43,7 @@ print(json.dumps(found))
 def test_jax_computes_in_64_bits_whatever_was_done_with_it_before(before):
     environment = {name: value for name, value in os.environ.items() if name != "JAX_ENABLE_X64"}
     environment["PYTHONPATH"] = str(ROOT)
-    done = subprocess.run(  # noqa: S603  # our own code
+    done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LOADED.format(before=BEFORE[before])],
         cwd=ROOT,
         env=environment,

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.harness.conformance import CHECKS
 from benchmarks.harness.parity import TOLERANCE, parity
-from benchmarks.harness.subject import NotApplicable, Subject
+from benchmarks.harness.subject import NotApplicableError, Subject
 from estimators import Estimator
 from estimators import ops as ops_module
 
@@ -19,7 +19,7 @@ def test_record_holds(check: Callable[[Subject], None], estimator: Estimator, op
         pytest.skip(f"{estimator.name} runs on {', '.join(estimator.backends)}")
     try:
         check(Subject(estimator, ops))
-    except NotApplicable as reason:
+    except NotApplicableError as reason:
         pytest.skip(f"nothing to test: {reason}")
 
 

@@ -10,7 +10,7 @@ import torch
 import estimators
 from benchmarks.harness.conformance import CHECKS
 from benchmarks.harness.parity import TOLERANCE, parity
-from benchmarks.harness.subject import NotApplicable, Subject
+from benchmarks.harness.subject import NotApplicableError, Subject
 from estimators import ops as ops_module
 from estimators import paper_forms, subsets
 from estimators import torch as torch_layer
@@ -31,7 +31,7 @@ class TestPlugins:
         # On torch; both backends: pytest tests/test_conformance.py --estimator estimators.paper_forms:SIMPLE_DIVIDED
         try:
             check(Subject(record, ops_module.load("torch:cpu")))
-        except NotApplicable as reason:
+        except NotApplicableError as reason:
             pytest.skip(f"nothing to test: {reason}")
 
     def test_torch_and_jax_agree_on_identical_noise(self, record):

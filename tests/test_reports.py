@@ -68,7 +68,7 @@ def test_two_builds_are_the_same_bytes(small_store, text, tmp_path):
     out = tmp_path / "again.html"
     command = [sys.executable, "-W", "error", "-m", "reports", "build", "--store", str(small_store), "--out", str(out)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
-    subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=tmp_path, env=environment)  # noqa: S603
+    subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=tmp_path, env=environment)
     assert out.read_text() == text
 
 
@@ -124,5 +124,5 @@ def test_reports_imports_neither_framework_nor_estimators():
         "import sys, reports.__main__, reports.page; "
         "print(sorted({'torch', 'jax', 'estimators', 'benchmarks'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
     assert done.stdout == "[]\n"

@@ -14,7 +14,22 @@ from benchmarks.experiments.scaling import PAPER_FORMS, SCALING
 from benchmarks.harness import timing
 from benchmarks.harness.cell import TimingCell
 
-CELL = TimingCell("simple", (), "normal", 10, 5, 0, 1, 64, "eager", 1, "torch", "cpu", "float32", "0123abcd")
+CELL = TimingCell(
+    estimator="simple",
+    params=(),
+    logits="normal",
+    n=10,
+    k=5,
+    seed=0,
+    samples=1,
+    batch=64,
+    mode="eager",
+    threads=1,
+    environment="0123abcd",
+    backend="torch",
+    device="cpu",
+    dtype="float32",
+)
 
 
 class TestOptions:
@@ -84,7 +99,7 @@ main(["run", "scaling", "--preset", "full", "--dry-run", "--store", sys.argv[1]]
 """
         check = "\nexcept SystemExit: print(sorted({'torch', 'jax'} & set(sys.modules)))"
         code = "try:\n" + "".join(f"    {line}\n" for line in code.splitlines()) + check
-        done = subprocess.run(  # noqa: S603  # our own code
+        done = subprocess.run(
             [sys.executable, "-c", code, "absent.sqlite"], cwd=ROOT, capture_output=True, text=True, check=True
         )
         assert done.stdout.endswith("[]\n")
@@ -98,7 +113,7 @@ class TestCells:
         assert replace(CELL, **{field: other}).key != CELL.key
 
     def test_keys_last(self):
-        # Whoever changes `TIMING_SCHEMA` or the fields changes this one, too.
+        # Whoever changes `schema` or the fields changes this one, too.
         assert CELL.key == "5e30a89c90b4c96087ab"
 
     def test_a_group_differs_in_the_estimator_alone(self):

@@ -12,14 +12,14 @@ import torch
 import torch._dynamo
 from command_line import READ, TIMING, call, rows_of, words
 
-from benchmarks.harness import compiling, memory, timing
+from benchmarks.harness import compiling, memory, preparation
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
 
 class TestSkipped:
     def test_memory_over_the_budget_is_a_row_with_the_forecast(self, store, monkeypatch):
-        monkeypatch.setattr(timing, "MEMORY_LIMIT", 2**23)
+        monkeypatch.setattr(preparation, "MEMORY_LIMIT", 2**23)
         arguments = (*TIMING, "-n", 2048, "-k", 256, "-e", "softsub,imle_gumbel", "--store", store)
         result = call(*arguments)
         assert result.exit_code == 0 and "skipped: softsub[" in words(result)
@@ -30,7 +30,7 @@ class TestSkipped:
         assert "0 to compute" in words(call(*arguments))
 
     def test_jax_says_before_it_runs(self, store, monkeypatch):
-        monkeypatch.setattr(timing, "MEMORY_LIMIT", 2**10)
+        monkeypatch.setattr(preparation, "MEMORY_LIMIT", 2**10)
         call(*TIMING[:-1], "jax:cpu", "-n", 6, "-k", 2, "-e", "ste_gumbel", "--store", store)
         (row,) = rows_of(store)
         assert row["status"] == "skipped" and "(as XLA plans it)" in row["reason"]
@@ -64,7 +64,7 @@ class TestCompiled:
 
     @pytest.fixture(autouse=True)
     def _traced_alone(self, monkeypatch):
-        monkeypatch.setattr(timing, "_compiler", lambda: True)
+        monkeypatch.setattr(compiling, "has_compiler", lambda: True)
         monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
 
     def test_every_size_is_compiled_whatever_was_compiled_before(self, store):
@@ -95,13 +95,13 @@ class TestCompiled:
 
 
 def test_one_small_step_goes_before_the_first_of_a_backend_and_mode(store, monkeypatch):
-    real, built = timing.steps, []
+    real, built = preparation.steps, []
 
     def steps(record, params, ops, **sizes):
         built.append((record.name, sizes["n"], sizes["mode"]))
         return real(record, params, ops, **sizes)
 
-    monkeypatch.setattr(timing, "steps", steps)
-    timing._warm_up.cache_clear()
+    monkeypatch.setattr(preparation, "steps", steps)
+    preparation._warm_up.cache_clear()
     call(*TIMING, "-n", "6,8", "-k", 2, "-e", "ste_gumbel", "--store", store)
     assert built == [("simple", 4, "eager"), ("ste_gumbel", 6, "eager"), ("ste_gumbel", 8, "eager")]

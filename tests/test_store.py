@@ -93,7 +93,7 @@ class TestKeys:
         assert replace(CELL, **{field: other}).key != CELL.key
 
     def test_it_is_the_same_in_every_process_and_version(self):
-        # A result is found again only under its key. Whoever changes `SCHEMA` or the fields changes this one, too.
+        # A result is found again only under its key. Whoever changes `schema` or the fields changes this one, too.
         assert cell_of("simple").key == "46670daf88a404833e90"
 
     def test_an_integer_and_a_float_parameter_differ(self):

@@ -18,7 +18,8 @@ def resume(opened, cells, fingerprint="code-1", *, force=False):
     missing = engine.todo(cells, opened, codes, force=force)
     outcomes = []
     laws = dict.fromkeys(codes, "conditional_poisson")
-    failures = engine.run(missing, opened, laws=laws, fingerprints=codes, run="run-1", report=outcomes.append)
+    computed = engine.outcomes(missing)
+    failures = engine.keep(computed, opened, laws=laws, fingerprints=codes, run="run-1", report=outcomes.append)
     assert failures == sum(bool(outcome.reason) for outcome in outcomes)
     return [outcome.cell.estimator for outcome in outcomes]
 
@@ -105,7 +106,7 @@ class TestForecast:
         cells = [cell_of(name, seed=seed) for name in ("simple", "sfe", "ste") for seed in range(3)]
         forecast = engine.Forecast(cells)
         assert forecast.seconds_left() is None
-        forecast.note(engine.Outcome(cells[0], 1.0, ""))
+        forecast.note(engine.Outcome(cells[0], 1.0))
         assert forecast.seconds_left() == pytest.approx(2 * 1 + 3 * 1 + 3 * 1)
-        forecast.note(engine.Outcome(cells[3], 3.0, ""))
+        forecast.note(engine.Outcome(cells[3], 3.0))
         assert forecast.seconds_left() == pytest.approx(2 * 1 + 2 * 3 + 3 * 2)

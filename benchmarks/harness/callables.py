@@ -1,7 +1,4 @@
-"""What a timed case calls, built once in a process and called by asv and by pytest-benchmark alike.
-
-The harness judges commits that may lack what it times: that is a `NotImplementedError`, which asv takes for a skip.
-"""
+"""What a timed case calls, built once in a process and called by asv and by pytest-benchmark alike."""
 
 from __future__ import annotations
 
@@ -26,12 +23,16 @@ if TYPE_CHECKING:
 Step = Callable[[], Any]
 
 
+class LackingError(NotImplementedError):  # by that name asv knows a case that is to be skipped
+    """The estimators under test lack what a case needs: the harness judges commits that are older than it, too."""
+
+
 @cache  # asv calls setup before every call that it times
 def estimator_step(case: Case, name: str) -> Step:
     """Returns a step of an estimator, one of `steps.NAMES`, called once: built, compiled and warm.
 
     Raises:
-      NotImplementedError: the estimators under test lack it.
+      LackingError: the estimators under test lack it.
       ImportError: the framework is not installed.
     """
     with lacking_is_a_skip(case.subject):
@@ -60,7 +61,7 @@ def peak_bytes(case: Case) -> int:
     """Returns the most bytes that a step forward and backward holds; see `memory`.
 
     Raises:
-      NotImplementedError: the estimators under test lack it.
+      LackingError: the estimators under test lack it.
     """
     with lacking_is_a_skip(case.subject):
         built = _steps(case)
@@ -70,11 +71,11 @@ def peak_bytes(case: Case) -> int:
 
 
 def require(name: str) -> None:
-    """Raises NotImplementedError unless the estimators under test have one of this name."""
+    """Raises LackingError unless the estimators under test have one of this name."""
     import estimators
 
     if name not in {record.name for record in estimators.ESTIMATORS}:
-        raise NotImplementedError(f"no estimator {name!r} in this version of estimators")
+        raise LackingError(f"no estimator {name!r} in this version of estimators")
 
 
 @cache
@@ -82,7 +83,7 @@ def function_step(case: Case) -> Step:
     """Returns the call of a case whose subject is a function of `estimators.subsets`, called once.
 
     Raises:
-      NotImplementedError: the estimators under test lack it.
+      LackingError: the estimators under test lack it.
       ImportError: the framework is not installed.
     """
     with lacking_is_a_skip(case.subject):
@@ -107,7 +108,7 @@ def function_step(case: Case) -> Step:
 
 @contextmanager
 def lacking_is_a_skip(subject: str) -> Iterator[None]:
-    """Raises NotImplementedError where the estimators under test lack a module or a name that the harness uses."""
+    """Raises LackingError where the estimators under test lack a module or a name that the harness uses."""
     try:
         yield
     except (ImportError, AttributeError) as error:
@@ -116,7 +117,7 @@ def lacking_is_a_skip(subject: str) -> Iterator[None]:
         name = owner.__name__ if isinstance(owner, ModuleType) else owner
         if not isinstance(name, str) or name.split(".")[0] != "estimators":
             raise
-        raise NotImplementedError(f"{subject}: {error}") from error
+        raise LackingError(f"{subject}: {error}") from error
 
 
 @cache

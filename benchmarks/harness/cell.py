@@ -5,38 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
-
-SCHEMA = 1  # part of every key: raise it when a metric changes its meaning
-TIMING_SCHEMA = "timing 1"  # the same for cells of time
+from typing import Any, ClassVar
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One estimator on one problem with one budget, on one backend.
+@dataclass(frozen=True, kw_only=True)
+class AnyCell:
+    """What every cell has: an estimator at a size on a backend, and an address made of all its fields.
 
     Attributes:
+      schema: part of every key: raise it when a metric changes its meaning.
       estimator: name of a record in `estimators.ESTIMATORS`, or `package.module:NAME`.
       params: the estimator's parameters, all of them, as sorted `(name, value)` pairs.
-      objective, extension: the set function and its smooth extension.
       logits: the law the logits are drawn from.
       n, k: items, items chosen.
       seed: seed of the problem (logits and objective) and of its noise.
       samples: S, samples averaged inside one estimate.
-      replicates: R, independent estimates, where moments are sampled.
       backend, device, dtype: `torch` or `jax`; `cpu` or `cuda`; `float32` or `float64`.
     """
 
+    schema: ClassVar[int | str]
     estimator: str
     params: tuple[tuple[str, Any], ...]
-    objective: str
-    extension: str
     logits: str
     n: int
     k: int
     seed: int
     samples: int
-    replicates: int
     backend: str
     device: str
     dtype: str
@@ -48,21 +42,41 @@ class Cell:
     @property
     def key(self) -> str:
         """The content address: a hash of the canonical JSON of the cell."""
-        return _address({"schema": SCHEMA, **self.spec()})
+        text = json.dumps({"schema": self.schema, **self.spec()}, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+    @property
+    def method(self) -> str:
+        """The estimator with its parameters."""
+        return f"{self.estimator}[{','.join(f'{name}={value}' for name, value in self.params)}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell(AnyCell):
+    """One estimator on one problem with one budget.
+
+    Attributes:
+      objective, extension: the set function and its smooth extension.
+      replicates: R, independent estimates, where moments are sampled.
+    """
+
+    schema = 1
+    objective: str
+    extension: str
+    replicates: int
 
     def __str__(self) -> str:
         return (
-            f"{_method(self)} {self.objective}/{self.extension} n={self.n} k={self.k} "
+            f"{self.method} {self.objective}/{self.extension} n={self.n} k={self.k} "
             f"seed={self.seed} S={self.samples} {self.backend}:{self.device} {self.dtype}"
         )
 
 
-@dataclass(frozen=True)
-class TimingCell:
-    """The cost of one estimator's training step at one size, on one backend of one machine.
+@dataclass(frozen=True, kw_only=True)
+class TimingCell(AnyCell):
+    """The cost of one estimator's training step, on one machine.
 
     Attributes:
-      estimator, params, logits, n, k, seed, samples, backend, device, dtype: as in `Cell`.
       batch: rows of theta.
       mode: `eager` or `compiled`; see `steps.MODES`.
       threads: how many the backend may use.
@@ -70,38 +84,17 @@ class TimingCell:
         stand side by side and never replace each other.
     """
 
-    estimator: str
-    params: tuple[tuple[str, Any], ...]
-    logits: str
-    n: int
-    k: int
-    seed: int
-    samples: int
+    schema = "timing 1"
     batch: int
     mode: str
     threads: int
-    backend: str
-    device: str
-    dtype: str
     environment: str
-
-    def spec(self) -> dict[str, Any]:
-        """Returns the cell as plain JSON data."""
-        return asdict(self) | {"params": dict(self.params)}
-
-    @property
-    def key(self) -> str:
-        """The content address: a hash of the canonical JSON of the cell."""
-        return _address({"schema": TIMING_SCHEMA, **self.spec()})
 
     def __str__(self) -> str:
         return (
-            f"{_method(self)} n={self.n} k={self.k} batch={self.batch} S={self.samples} "
+            f"{self.method} n={self.n} k={self.k} batch={self.batch} S={self.samples} "
             f"{self.backend}:{self.device} {self.dtype} {self.mode} threads={self.threads}"
         )
-
-
-AnyCell = Cell | TimingCell
 
 
 @dataclass(frozen=True)
@@ -115,12 +108,3 @@ class Effort:
 
     budget_seconds: float
     relative_target: float
-
-
-def _address(spec: dict[str, Any]) -> str:
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
-
-
-def _method(cell: AnyCell) -> str:
-    return f"{cell.estimator}[{','.join(f'{name}={value}' for name, value in cell.params)}]"

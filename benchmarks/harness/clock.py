@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import gc
 import math
-import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 Step = Callable[[], Any]
 Read = Callable[[Step, int], float]  # (step, calls) -> seconds of all the calls
@@ -142,7 +143,7 @@ def measure(
     """
     results: dict[str, dict[str, Timing] | Exception] = {}
     turns = {name: _Turn(steps, read, budget_seconds) for name, steps in contestants.items()}
-    shuffle = random.Random(0).shuffle  # noqa: S311  # an order, no secret
+    shuffle = np.random.default_rng(0).shuffle
     act = _Turn.warm_up
     while waiting := [name for name in contestants if name not in results]:
         shuffle(waiting)

@@ -7,6 +7,8 @@ says so), and kernels that an earlier run left on the disk are not compiled.
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,3 +50,8 @@ def refused() -> bool:
     limits = ("recompile limit", "recompile_limit", "cache_size_limit")
     reasons = [str(reason) for counter in counters.values() for reason in counter]
     return any(limit in reason for reason in reasons for limit in limits)
+
+
+def has_compiler() -> bool:
+    """Returns whether there is a C++ compiler, without which torch compiles nothing for the CPU."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++"))

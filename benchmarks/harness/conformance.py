@@ -22,7 +22,7 @@ from .subject import (
     ROWS,
     SIGMAS,
     N,
-    NotApplicable,
+    NotApplicableError,
     Subject,
     compare,
     expected_estimate,
@@ -94,7 +94,7 @@ def estimate_is_unbiased_as_claimed(subject: Subject) -> None:
     claimed = subject.estimator.unbiased_for
     degrees = {"any": ("affine", "quadratic", "any"), "quadratic": ("affine", "quadratic"), "affine": ("affine",)}
     if claimed == "nothing":
-        raise NotApplicable("the record claims no unbiasedness")
+        raise NotApplicableError("the record claims no unbiasedness")
     for objective in ("affine", "distance", "pairwise", "smooth"):
         if objectives.get(objective).degree not in degrees[claimed]:
             continue
@@ -182,7 +182,7 @@ def rows_are_independent(subject: Subject) -> None:
 def samples_are_averaged(subject: Subject) -> None:
     """An estimate from S samples is the mean of the estimates from each: a rule sees ∇f unscaled (λ, never λ/S)."""
     if subject.estimator.samples_min > 1:
-        raise NotApplicable("one sample alone gives no estimate")
+        raise NotApplicableError("one sample alone gives no estimate")
     theta, raw = subject.theta(ROWS), subject.raw(ROWS, 2)
     together = subject.estimate(theta, raw)[2]
     # Samples become rows, repeated up to the shape of `points_follow_the_law`, for which a function is compiled.
@@ -224,7 +224,7 @@ def items_are_interchangeable(subject: Subject) -> None:
 def shift_changes_nothing_if_claimed(subject: Subject) -> None:
     """`shift_invariant`: a constant added to a row changes no gradient."""
     if not subject.estimator.shift_invariant:
-        raise NotApplicable("the record does not claim shift invariance")
+        raise NotApplicableError("the record does not claim shift invariance")
     theta, raw = subject.theta(ROWS), subject.raw(ROWS)
     _, _, before, _ = subject.estimate(theta, raw)
     _, _, after, _ = subject.estimate(theta + 3.0, raw)

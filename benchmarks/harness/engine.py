@@ -1,22 +1,23 @@
-"""Computes the cells that are not stored yet, one after another, and stores each as it is done."""
+"""Which cells are to compute, what came of each, and how it is stored: each as soon as it is done."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .cell import AnyCell, Cell, Effort
 from .measure import quality_of
-from .store import Done, Store
+from .store import Done, Measurement, Store
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell that has just been stored.
+    """What came of a cell.
 
     Attributes:
       cell, seconds: which, and how long it took in all.
+      measurements: its rows; none where it failed or was skipped.
       reason: why it failed or was skipped, or what else there is to say.
       status: `ok`, `failed` or `skipped`.
       spent, half_width: of a cell of time, see `store.Done`.
@@ -24,7 +25,8 @@ class Outcome:
 
     cell: AnyCell
     seconds: float
-    reason: str
+    measurements: Sequence[Measurement] = ()
+    reason: str = ""
     status: str = "ok"
     spent: float | None = None
     half_width: float | None = None
@@ -60,8 +62,25 @@ def _is_good(found: Done | None, fingerprint: str, effort: Effort | None) -> boo
     return narrow or (found.spent or 0.0) >= effort.budget_seconds
 
 
-def run(
-    cells: Sequence[Cell],
+def outcomes(cells: Iterable[Cell]) -> Iterator[Outcome]:
+    """Yields what came of each cell of quality, computed one after another; one that fails says why, the rest go on."""
+    for cell in cells:
+        start = time.perf_counter()
+        try:
+            measurements = quality_of(cell)
+        except Exception as error:  # an estimator may raise anything; its cell says so
+            yield Outcome(cell, time.perf_counter() - start, reason=failure(error), status="failed")
+        else:
+            yield Outcome(cell, time.perf_counter() - start, measurements)
+
+
+def failure(error: Exception) -> str:
+    """Returns the reason of a cell that an exception ended."""
+    return f"{type(error).__name__}: {error}"
+
+
+def keep(
+    found: Iterable[Outcome],
     store: Store,
     *,
     laws: Mapping[str, str],
@@ -69,10 +88,10 @@ def run(
     run: str,
     report: Callable[[Outcome], None],
 ) -> int:
-    """Computes and stores every cell; a cell that fails is stored with its reason, and the rest go on.
+    """Stores every outcome as it comes.
 
     Args:
-      cells: what to compute.
+      found: of `outcomes` or `timing.outcomes`, which compute when they are asked for the next one.
       store: where results go, cell by cell.
       laws: estimator name -> forward law.
       fingerprints: estimator name -> hash of the code that its results depend on.
@@ -83,26 +102,22 @@ def run(
       How many cells failed.
     """
     failures = 0
-    for cell in cells:
-        start = time.perf_counter()
-        reason = ""
-        measurements = []
-        try:
-            measurements = quality_of(cell)
-        except Exception as error:  # an estimator may raise anything; its cell says so
-            reason = f"{type(error).__name__}: {error}"
-            failures += 1
-        seconds = time.perf_counter() - start
+    for outcome in found:
+        name = outcome.cell.estimator
         store.save(
-            cell,
-            measurements,
-            law=laws[cell.estimator],
-            fingerprint=fingerprints[cell.estimator],
+            outcome.cell,
+            outcome.measurements,
+            law=laws[name],
+            fingerprint=fingerprints[name],
             run=run,
-            seconds=seconds,
-            reason=reason,
+            seconds=outcome.seconds,
+            reason=outcome.reason,
+            status=outcome.status,
+            spent=outcome.spent,
+            half_width=outcome.half_width,
         )
-        report(Outcome(cell, seconds, reason, "failed" if reason else "ok"))
+        failures += outcome.status == "failed"
+        report(outcome)
     return failures
 
 

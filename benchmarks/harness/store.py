@@ -220,12 +220,10 @@ class Store:
 
     def rows(self, experiment: str | None = None) -> list[dict[str, Any]]:
         """Returns all rows, of one experiment or of all, in canonical order."""
-        # Only constants are spliced in; the experiment is a parameter.
-        where = "" if experiment is None else "WHERE experiment = ?"
         cursor = self._connection.execute(
-            f"SELECT {', '.join(COLUMNS)} FROM rows {where} "  # noqa: S608  # as above
-            "ORDER BY experiment, estimator, params, objective, extension, n, k, seed, backend, device, dtype, "
+            "SELECT * FROM rows WHERE experiment = coalesce(?, experiment) ORDER BY "
+            "experiment, estimator, params, objective, extension, n, k, seed, backend, device, dtype, "
             "samples, batch, mode, threads, environment, replicates, target, metric",
-            () if experiment is None else (experiment,),
+            (experiment,),
         )
         return [dict(zip(COLUMNS, row, strict=True)) for row in cursor]

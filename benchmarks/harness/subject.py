@@ -28,7 +28,7 @@ REPLICATES = 20_000
 SIGMAS = 6.0
 
 
-class NotApplicable(Exception):  # noqa: N818  # not an error: a check with nothing to test
+class NotApplicableError(Exception):
     """Raised by a check that the record gives nothing to test, with the reason."""
 
 
@@ -149,7 +149,7 @@ def own_reference(subject: Subject, question: Question) -> np.ndarray:
         question.k,
     )[target_label(subject.estimator)]
     if found is None:
-        raise NotApplicable(f"no exact gradient of {target_label(subject.estimator)} is known")
+        raise NotApplicableError(f"no exact gradient of {target_label(subject.estimator)} is known")
     return found
 
 
