@@ -71,13 +71,17 @@ def scan(
 def while_loop(going: Callable[[Any], Array], body: Callable[[Any], Any], carry: Any, limit: int) -> Any:
     """Runs `body` until nothing is going; see `Ops`."""
     for _ in range(limit):
-        left = going(carry)
-        while torch._C._functorch.is_functorch_wrapped_tensor(left):  # under vmap: of all entries together
-            left = torch._C._functorch.get_unwrapped(left)
-        if not bool(torch.any(left)):
+        if not bool(torch.any(_unwrapped(going(carry)))):  # under vmap: of all entries together
             break
         carry = body(carry)
     return carry
+
+
+def _unwrapped(array: Array) -> Array:
+    """Returns the array that the transforms of torch.func under way have wrapped, if they have."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(array):
+        array = torch._C._functorch.get_unwrapped(array)
+    return array
 
 
 def top_k_mask(scores: Array, k: int) -> Array:
@@ -89,7 +93,7 @@ def top_k_mask(scores: Array, k: int) -> Array:
 
 def is_concrete(array: Array) -> bool:
     """Returns whether values may be looked at: not inside a torch.func transform or a compiled graph."""
-    return not (torch._C._functorch.is_functorch_wrapped_tensor(array) or torch.compiler.is_compiling())
+    return not (torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(array))
 
 
 def make(device: str, dtype: str) -> Ops:
@@ -104,9 +108,15 @@ def make(device: str, dtype: str) -> Ops:
         return torch.as_tensor(array, dtype=torch_dtype, device=device)
 
     @lru_cache(maxsize=512)
+    def kept(gpu: int | None, build: Callable[..., np.ndarray], *args: Any) -> Array:
+        del gpu  # of several, each has its own
+        with torch.inference_mode(False):  # what is kept must serve a backward pass later, too,
+            return _unwrapped(asarray(build(*args)))  # and when the transform under way is over
+
     def constant(build: Callable[..., np.ndarray], *args: Any) -> Array:
-        with torch.inference_mode(False):  # what is kept must serve a backward pass later, too
+        if torch.compiler.is_compiling():  # dynamo would look past the cache, and warn
             return asarray(build(*args))
+        return kept(torch.cuda.current_device() if device == "cuda" else None, build, *args)
 
     def draw(generator: torch.Generator | None) -> Callable[..., Array]:
         def primitive(name: str, shape: tuple[int, ...], parameter: float | None = None) -> Array:
