@@ -85,7 +85,7 @@ def _line(key: dict[str, str], rows: pd.DataFrame, turn: int) -> dict[str, Any]:
         "before": _of(unit, before),
         "now": _of(unit, now),
         "ratio": units.ratio(ratio),
-        "order": ratio if ratio == ratio else 1e300,
+        "order": ratio,
         "sure": len(rows) > 1 and weight > 0 and _apart(rows),
         "slower": now > before,
         "weight": weight if len(rows) > 1 else 0.0,

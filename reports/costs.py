@@ -14,15 +14,24 @@ from .timing import BASELINES, SIZE
 
 _LATEX = {"⟦": r"\textbf{", "⟧": "}", "±": r"$\pm$", "–": "--", "×": r"$\times$", "µ": r"$\mu$"}
 
+# The columns about first calls, before the last, which counts steps.
+_FIRST_CALL = {
+    "first call": "first_seconds",
+    "tracing": "trace_seconds",
+    "compiling": "compile_seconds",
+    "one step": "total_seconds",
+}
+FIRST_CALL_HEADS = (*_FIRST_CALL, "in steps")
+
 
 @dataclass(frozen=True)
 class Cost:
-    """One estimator's time in one way, and its ratios to the baselines, ready to print."""
+    """One estimator's time in one way, ready to print, and its ratios to the baselines, NaN where there is none."""
 
     text: str
     detail: str
     order: float
-    ratios: tuple[str, ...]
+    ratios: tuple[float, ...]
     best: bool
 
 
@@ -40,7 +49,7 @@ class Block:
     @property
     def name(self) -> str:
         """Returns the size in words."""
-        return f"batch {self.batch}, n = {self.n}, k = {self.k}"
+        return timing.size_of(self.batch, self.n, self.k)
 
 
 def blocks(table: pd.DataFrame) -> list[Block]:
@@ -62,7 +71,7 @@ def blocks(table: pd.DataFrame) -> list[Block]:
                         units.seconds(row["value"], row["std_error"]),
                         details.get((label, way, batch, n, k), ""),
                         float(row["value"]),
-                        tuple(units.ratio(_over(row["value"], part["value"], name)) for name in baselines),
+                        tuple(_over(row["value"], part["value"], name) for name in baselines),
                         label in best,
                     )
                     for label, row in part.iterrows()
@@ -100,29 +109,21 @@ def _details(table: pd.DataFrame) -> Mapping[tuple[object, ...], str]:
 
 
 def first_calls(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Returns, per estimator and way, tracing and compiling at the smallest and the largest size, in steps too."""
-    wide = table.pivot_table(
-        index=["label", "way", *SIZE], columns="metric", values="value", observed=True
-    ).reset_index()
-    for name in ("trace_seconds", "compile_seconds", "total_seconds"):
-        if name not in wide:
-            wide[name] = math.nan
-    wide["first"] = wide[["trace_seconds", "compile_seconds"]].sum(axis=1, min_count=1)
-    wide = wide[wide["first"].notna()].sort_values(["label", "way", "n", "k", "batch"], kind="stable")
+    """Returns, per estimator and way, the first call at the smallest and the largest size: its parts, and in steps."""
+    wide = table.pivot(index=["label", "way", *SIZE], columns="metric", values="value")
+    wide = wide.reindex(columns=list(_FIRST_CALL.values())).reset_index()
+    wide = wide[wide["first_seconds"].notna()].sort_values(["label", "way", "n", "k", "batch"], kind="stable")
     lines: list[dict[str, object]] = []
     for (label, way), rows in wide.groupby(["label", "way"], sort=True):
         for row in [rows.iloc[0], rows.iloc[-1]][: len(rows)]:
-            steps = row["first"] / row["total_seconds"]
+            cells = [(units.seconds(row[metric]), float(row[metric])) for metric in _FIRST_CALL.values()]
+            steps = float(row["first_seconds"] / row["total_seconds"])
             lines.append(
                 {
                     "label": label,
                     "way": way,
-                    "size": f"batch {row['batch']}, n = {row['n']}, k = {row['k']}",
-                    "trace": units.seconds(row["trace_seconds"]),
-                    "compile": units.seconds(row["compile_seconds"]),
-                    "order": [row["trace_seconds"], row["compile_seconds"], row["total_seconds"], steps],
-                    "step": units.seconds(row["total_seconds"]),
-                    "steps": f"{steps:,.0f}" if steps == steps else "–",
+                    "size": timing.size_of(row["batch"], row["n"], row["k"]),
+                    "cells": [*cells, (f"{steps:,.0f}", steps)],
                 }
             )
     return lines
@@ -154,7 +155,7 @@ def text(found: Sequence[Block], style: str) -> str:
             cells = [label]
             for cost in costs:
                 told = "–" if cost is None else f"{left}{cost.text}{right}" if cost.best else cost.text
-                cells += [told, *(cost.ratios if cost else ["–"] * len(block.baselines))]
+                cells += [told, *map(units.ratio, cost.ratios if cost else [math.nan] * len(block.baselines))]
             lines.append(cells)
         format_ = {"markdown": "github", "latex": "latex_booktabs"}[style]
         title = {"markdown": f"**{block.name}**\n\n", "latex": f"% {block.name}\n"}[style]

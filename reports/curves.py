@@ -52,7 +52,7 @@ def growth(
 
     Args:
       slug, title, caption: its name in files, its heading, and the sentences under it.
-      table: rows of `timing.averaged` for one way, one metric and the sizes of one family.
+      table: rows of `timing.Timings.table` for one way, one metric and the sizes of one family.
       axis: `n` or `k`.
       metric: its name, for units.
       exponents: by label, where one was fitted.
@@ -68,7 +68,7 @@ def growth(
             marker = MARKERS[turn % len(MARKERS)]
             axes.plot(x, y, marker=marker, ms=3.4, mfc="none", mew=0.9, linewidth=1.7 if hue else 0.9, **style)
             gaps = np.full_like(x, np.nan)  # one path with gaps instead of a path for each interval
-            low, high = (end.to_numpy(float) for end in interval(group["value"], group["std_error"].fillna(0.0)))
+            low, high = (end.to_numpy(float) for end in interval(group["value"], group["std_error"]))
             bars = (np.stack([x, x, gaps], axis=1).ravel(), np.stack([low, high, gaps], axis=1).ravel())
             axes.plot(*bars, linewidth=1.1, **style)
             exponent = f"  {exponents[label]:.2f}" if label in exponents else ""

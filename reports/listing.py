@@ -8,9 +8,7 @@ import pandas as pd
 from itables import options, to_html_datatable
 from itables.javascript import generate_init_offline_itables_html
 
-from .load import PROBLEM
-
-_OF_TIMINGS = ["batch", "mode", "threads", "environment"]
+from .load import PROBLEM, TIMING
 
 
 def failures(rows: pd.DataFrame) -> pd.DataFrame:
@@ -21,7 +19,7 @@ def failures(rows: pd.DataFrame) -> pd.DataFrame:
 
 def constants(rows: pd.DataFrame) -> dict[str, str]:
     """Returns the columns that are the same in every row, with their value: said once, above the table."""
-    names = ["target", *PROBLEM, "replicates", "device", "dtype", "status", "reason", *_OF_TIMINGS]
+    names = ["target", *PROBLEM, "replicates", "device", "dtype", "status", "reason", *TIMING]
     names = [name for name in names if name in rows]
     return {name: str(rows[name].iloc[0]) for name in names if rows[name].nunique(dropna=False) == 1}
 

@@ -22,10 +22,8 @@ import pandas as pd
 PROBLEM = ["objective", "extension", "logits", "n", "k"]
 METHOD = ["estimator", "params", "samples"]
 TARGET = "conditional_poisson"  # what the paper's figures and the leaderboard judge against
-TIMES = ("sample_seconds", "forward_seconds", "backward_seconds", "total_seconds")
-TIMED = (*TIMES, "trace_seconds", "compile_seconds", "peak_bytes")  # a row with one of these, or a batch, is timing
 # What the rows of timing cells have in addition; a store of an earlier version lacks the columns.
-_TIMING: dict[str, Any] = {"batch": np.nan, "mode": "", "threads": np.nan, "environment": ""}
+TIMING: dict[str, Any] = {"batch": np.nan, "mode": "", "threads": np.nan, "environment": ""}
 _TEXTS = ["law", "objective", "extension", "logits", "mode", "environment", "reason"]  # may be empty there
 _NUMBERS = ["n", "k", "seed", "samples", "replicates"]
 _ORDER = ["experiment", *METHOD, *PROBLEM, "seed", "backend", "device", "dtype", "replicates", "target", "metric"]
@@ -120,9 +118,9 @@ def _facts(provenance: str) -> dict[str, str]:
                 walk(f"{prefix} {key}".strip(), item)
         elif isinstance(value, bool):
             facts[prefix] = "yes" if value else "no"
-        elif isinstance(value, list):
+        elif isinstance(value, list) and value:
             facts[prefix] = ", ".join(map(str, value))
-        elif value not in (None, ""):
+        elif value not in (None, "", []):
             facts[prefix] = f"{value:.6g}" if isinstance(value, float) else str(value)
 
     try:
@@ -139,21 +137,23 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """
     if "label" in rows:
         return rows
-    return _derived(_whole(rows[~_timed(rows)])).drop(columns=list(_TIMING), errors="ignore")
+    rows = _derived(_whole(rows[~_timed(rows)])).drop(columns=list(TIMING), errors="ignore")
+    return rows.assign(label=_labels(rows))
 
 
 def prepare_timings(rows: pd.DataFrame) -> pd.DataFrame:
     """Returns the rows of timing cells, as `prepare` does the others, with `batch mode threads environment`."""
     rows = rows[_timed(rows)]
-    missing = {name: value for name, value in _TIMING.items() if name not in rows}
+    missing = {name: value for name, value in TIMING.items() if name not in rows}
     rows = rows.assign(**missing).fillna(dict.fromkeys(_TEXTS, ""))
-    rows = _derived(_whole(rows.assign(batch=pd.to_numeric(rows["batch"]).fillna(1).astype("int64"))))
+    rows = _derived(_whole(rows.assign(batch=pd.to_numeric(rows["batch"]).astype("int64"))))
     # What one experiment calls `softsub`, another may run in two variants: one name for both, whoever asked.
     return rows.assign(label=_labels(rows.assign(experiment="")))
 
 
 def _timed(rows: pd.DataFrame) -> pd.Series[bool]:
-    return rows["metric"].isin(TIMED) | (rows["batch"].notna() if "batch" in rows else False)
+    """Returns which rows are of timing cells: those with a batch, whatever the metric is called."""
+    return rows["batch"].notna() if "batch" in rows else pd.Series(False, index=rows.index)
 
 
 def _whole(rows: pd.DataFrame) -> pd.DataFrame:
@@ -174,9 +174,7 @@ def _derived(rows: pd.DataFrame) -> pd.DataFrame:
     )
     if rows["dtype"].nunique() > 1:
         rows["series"] += " " + rows["dtype"]
-    rows = rows.sort_values(_ORDER, kind="stable", ignore_index=True)
-    rows["label"] = _labels(rows)
-    return rows
+    return rows.sort_values(_ORDER, kind="stable", ignore_index=True)
 
 
 def _labels(rows: pd.DataFrame) -> pd.Series[str]:

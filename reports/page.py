@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from . import backends, changes, curves, listing, published, scaling, tables
+from . import backends, changes, curves, listing, published, scaling, tables, units
 from .load import TARGET, Results, select, series_of
 from .sections import EXPERIMENTS, boards, section
 from .svg import data_link
@@ -40,7 +40,7 @@ def build(results: Results, history: pd.DataFrame | None = None, source: str = "
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"breakable": _breakable, "short": curves.short}
+    environment.filters |= {"breakable": _breakable, "short": curves.short, "order": _order, "times": units.ratio}
     comparison = published.compare(rows)
     pairs = backends.compare(rows)
     sections = [section(name, rows) for name in EXPERIMENTS]
@@ -84,6 +84,11 @@ def build(results: Results, history: pd.DataFrame | None = None, source: str = "
 def _breakable(text: str) -> Markup:
     """Returns a name that a narrow column may break after its punctuation."""
     return Markup("<wbr>").join(re.split(r"(?<=[_.:=])", text))
+
+
+def _order(value: float | None) -> float:
+    """Returns a number to sort a cell by: what is unknown comes last, and script.js subtracts, so it is finite."""
+    return value if value is not None and math.isfinite(value) else 1e300
 
 
 def _stored(rows: pd.DataFrame) -> list[str]:

@@ -55,7 +55,7 @@ def section(results: Results) -> dict[str, Any] | None:
         "exponents": exponents.of_all(table, found, ways, batch),
         **_opened(blocks),
         "ratios": [figure for figure in (*_backends(table, ways), *_modes(table)) if figure],
-        "first": costs.first_calls(table),
+        "first": {"heads": costs.FIRST_CALL_HEADS, "lines": costs.first_calls(table)},
         "fronts": [_front(match) for match in matched],
         "unmatched": _unmatched(results.rows, table),
         "files": {
@@ -70,7 +70,7 @@ def _facts(timings: Timings) -> str:
     """Returns machine and libraries of the latest run at the place, in words."""
     facts = timings.run.facts if timings.run else {}
     versions = [f"{name.rpartition(' ')[2]} {value}" for name, value in facts.items() if name.startswith("versions ")]
-    machine = [facts[name] for name in ("machine cpu", "machine gpu") if name in facts]
+    machine = [facts[name] for name in ("machine cpu", "machine gpus") if name in facts]
     machine += [f"{facts['machine cores']} cores"] if "machine cores" in facts else []
     return ", ".join([*machine, *versions])
 
@@ -216,7 +216,7 @@ def reasons(rows: pd.DataFrame) -> list[dict[str, Any]]:
     for key, group in rows.groupby(["status", "label", "way", "reason"], sort=True, dropna=False):
         line = dict(zip(("status", "label", "way", "reason"), key, strict=True))
         sizes = sorted(set(group[SIZE].itertuples(index=False, name=None)))
-        line["sizes"] = "; ".join(f"batch {batch}, n = {n}, k = {k}" for batch, n, k in sizes)
+        line["sizes"] = "; ".join(timing.size_of(*size) for size in sizes)
         line["cells"] = len(group)
         found.append(line)
     return found

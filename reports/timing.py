@@ -1,4 +1,4 @@
-"""Timings: which of a store's are shown, averaged over seeds, and one against another.
+"""Timings: which of a store's are shown, and one against another.
 
 A *place* is a machine with its libraries and number of threads: seconds from two places are never put into one figure
 or table. A *way* is a series and a mode, `torch:cpu eager`; a *size* is a batch, n and k.
@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from .load import METHOD, TIMED, Results, Run
+from .load import METHOD, Results, Run
 
 SIZE = ["batch", "n", "k"]
 Z95 = 1.959964
@@ -27,7 +27,7 @@ class Timings:
     """The timings of one place.
 
     Attributes:
-      table: a row per method, size, way and metric: `value` (median seconds or bytes, mean over seeds), `std_error`,
+      table: a row per method, size, way and metric: `value` (median seconds or bytes), `std_error`,
         `repeats`; with `label`, `way`, `series`, `mode`, `plug_in`.
       missing: the rows of cells that were skipped, failed, or were timed with a remark; with the derived column `way`.
       place: what the place is, in words.
@@ -54,12 +54,12 @@ def choose(results: Results) -> Timings:
     rows["begun"] = rows["run"].map(lambda name: started.get(name, ""))
     places = rows.groupby(_PLACE, sort=True).agg(cells=("cell", "nunique"), begun=("begun", "max")).reset_index()
     if places.empty:
-        return Timings(averaged(rows), rows, "", None, ())
+        return Timings(_measured(rows), rows, "", None, ())
     places["latest"] = places.groupby("environment")["begun"].transform("max")
     places = places.sort_values(["latest", "environment", "cells", "begun"], ascending=False, kind="stable")
-    several = {name: places[name].nunique() > 1 for name in _PLACE}
+    logits = places["logits"].nunique() > 1
     told = [
-        f"{_in_words(place, several)} ({place['cells']} cells, last run {place['begun'] or 'unknown'})"
+        f"{_in_words(place, logits)} ({place['cells']} cells, last run {place['begun'] or 'unknown'})"
         for place in places.to_dict("records")
     ]
     first = places.iloc[0]
@@ -67,33 +67,25 @@ def choose(results: Results) -> Timings:
     latest = own.loc[own["begun"] == first["begun"], "run"].max()
     missing = own[(own["status"] != "ok") | (own["reason"] != "")]
     run = next((run for run in results.runs if run.name == latest), None)
-    return Timings(averaged(own), missing, _in_words(first, several), run, tuple(told[1:]))
+    return Timings(_measured(own), missing, _in_words(first, logits), run, tuple(told[1:]))
 
 
-def _in_words(place: Mapping[str, Any], several: dict[str, bool]) -> str:
+def _in_words(place: Mapping[str, Any], logits: bool) -> str:
+    """Returns a place in words, with its logits where others have different ones."""
     words = [f"environment {place['environment']}" if place["environment"] else "an unnamed environment"]
     if place["threads"] > 0:
         words.append(f"{place['threads']:.0f} thread{'s' if place['threads'] != 1 else ''}")
-    if several["logits"] and place["logits"]:
+    if logits and place["logits"]:
         words.append(f"{place['logits']} logits")
     return ", ".join(words)
 
 
-def averaged(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the ok rows, averaged over seeds; what is unknown of one seed's error stays unknown of the mean's."""
-    ok = rows[(rows["status"] == "ok") & rows["metric"].isin(TIMED) & rows["value"].notna()]
-    known = ok["std_error"].notna() | (ok["metric"] == "peak_bytes")
-    ok = ok.assign(square=ok["std_error"].fillna(0.0) ** 2, unknown=~known)
+def _measured(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns the ok rows; there are no seeds to average over, and bytes, which are counted, have no error."""
+    ok = rows[(rows["status"] == "ok") & (rows["metric"] != "") & rows["value"].notna()]
+    ok = ok.assign(std_error=ok["std_error"].fillna(ok["metric"].map({"peak_bytes": 0.0})), repeats=ok["replicates"])
     keys = [*METHOD, "label", "plug_in", *SIZE, "backend", "device", "dtype", "series", "mode", "way", "metric"]
-    table = ok.groupby(keys, dropna=False, sort=True).agg(
-        value=("value", "mean"),
-        square=("square", "sum"),
-        unknown=("unknown", "any"),
-        seeds=("value", "size"),
-        repeats=("replicates", "min"),
-    )
-    table["std_error"] = (table["square"] ** 0.5 / table["seeds"]).mask(table["unknown"])
-    return table.drop(columns=["square", "unknown"]).reset_index()
+    return ok[[*keys, "value", "std_error", "repeats"]].sort_values(keys, ignore_index=True)
 
 
 def ways(table: pd.DataFrame) -> list[str]:
@@ -111,6 +103,11 @@ def usual_ways(table: pd.DataFrame) -> list[str]:
         chosen.setdefault((first["backend"], first["device"]), way)
     # torch before jax, the processor before the accelerator
     return [chosen[key] for key in sorted(chosen, key=lambda key: (key[1] != "cpu", key[0] != "torch", key))]
+
+
+def size_of(batch: int, n: int, k: int) -> str:
+    """Returns a size in words."""
+    return f"batch {batch}, n = {n}, k = {k}"
 
 
 def main_batch(table: pd.DataFrame) -> int:
@@ -140,7 +137,7 @@ def against(table: pd.DataFrame, one: str, other: str, by: str, metric: str = "t
     """Returns `one` against `other`, both values of column `by`, wherever all else is the same.
 
     Args:
-      table: as `averaged` returns it.
+      table: as `Timings` has it.
       one, other: two values of `by`: labels, ways.
       by: the column in which the compared rows differ; columns that follow from it are not asked to agree.
 

@@ -15,6 +15,8 @@ from reports_page import Page
 from reports import costs, exponents, load, page, scaling, slopes, tables, timing, units
 from reports.__main__ import main
 
+WAYS = ("torch:cpu eager", "jax:cpu compiled")
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> load.Results:
@@ -51,6 +53,10 @@ def test_two_environments_are_never_mixed(results, part):
     assert len(results.timings[results.timings["environment"] == "laptop"]) > 0  # in the table of all timings
 
 
+def test_machine_is_named_with_its_gpus(part):
+    assert "a &lt;processor&gt; &amp; more, a graphics &lt;processor&gt;, 2 cores" in part
+
+
 def test_skipped_and_failed_cells_are_listed_with_their_reason(text, part):
     assert reports_store.SKIPPED in part and "batch 64, n = 10000, k = 5000" in part
     assert "OSError: &lt;no&gt; room" in part
@@ -61,7 +67,7 @@ def test_timings_stay_out_of_the_leaderboard(results, tmp_path):
     bare = load.read(reports_store.write(tmp_path / "bare.sqlite", reports_store.judged))
     assert results.rows.equals(bare.rows)  # labels, series, numbers: as if nothing had been timed
     names = {metric.name for metric in tables.columns_of(results.rows)}
-    assert not names & set(load.TIMED)
+    assert not any(name.endswith(("_seconds", "_bytes")) for name in names)
     assert not set(results.timings["metric"]) & {"bias", "error"}
 
 
@@ -167,10 +173,24 @@ def test_no_sentence_about_what_was_not_timed(tmp_path):
 
 def test_first_calls_are_told_in_steps(results):
     lines = costs.first_calls(timing.choose(results).table)
-    assert {line["way"] for line in lines} == {"jax:cpu compiled"}  # eager ones have none
-    line = next(line for line in lines if line["label"] == "estimators.paper_forms:SIMPLE_SEQUENTIAL")
-    assert line["trace"] == "100 ms" and line["compile"] == "400 ms"
-    assert line["steps"] == f"{0.5 / (0.5 * 3e-6 * 10 * 5):,.0f}"
+    own = [line for line in lines if line["label"] == "estimators.paper_forms:SIMPLE_SEQUENTIAL"]
+    by_way = {way: [text for text, _ in next(line["cells"] for line in own if line["way"] == way)] for way in WAYS}
+    step = 3e-6 * 10 * 5
+    first = [f"{625 + 1e3 * step / 2:.0f} ms", "100 ms", "400 ms", "75.0 µs"]
+    assert by_way["jax:cpu compiled"] == [*first, f"{(0.625 + step / 2) / (step / 2):,.0f}"]
+    assert by_way["torch:cpu eager"] == ["125 ms", "–", "–", "150 µs", f"{(0.125 + step) / step:,.0f}"]
+
+
+def test_first_call_is_on_the_page_and_unknown_parts_sort_last(part):
+    table = re.search(r"<summary>The first call</summary>.*?</table>", part, re.DOTALL)
+    assert table is not None and all(f">{head}</th>" in table[0] for head in costs.FIRST_CALL_HEADS)
+    unknown = re.findall(r'data-order="([^"]*)">–', table[0])
+    assert unknown and set(unknown) == {"1e+300"}
+
+
+def test_nothing_sorts_by_what_is_no_number(text):
+    orders = [float(order) for order in re.findall(r'data-order="([^"]*)"', text)]
+    assert orders and all(map(math.isfinite, orders))
 
 
 def test_table_of_times_has_three_forms(tmp_path):
@@ -191,5 +211,5 @@ def test_table_of_times_has_three_forms(tmp_path):
     latex = printed("latex")
     assert r"\toprule" in latex and r"\textbf{" in latex and "µ" not in latex and "±" not in latex
     csv = printed("csv").splitlines()
-    assert {"total_seconds", "total_seconds_std_error", "peak_bytes", "trace_seconds"} <= set(csv[0].split(","))
+    assert {"total_seconds", "total_seconds_std_error", "peak_bytes", "first_seconds"} <= set(csv[0].split(","))
     assert len(csv) == 1 + len(reports_store.LAWS) * len(reports_store.SIZES) * 2 + 2

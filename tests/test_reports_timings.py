@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 
 import pandas as pd
@@ -79,20 +80,13 @@ def test_store_without_the_columns_of_timings_is_read_as_before(tmp_path):
     assert 'id="scaling"' not in page_text and 'id="history"' not in page_text
 
 
-def test_times_of_a_store_without_batches_count_as_one_row(tmp_path):
-    path = reports_store.write(
-        tmp_path / "old.sqlite", lambda _, save: save(reports_store.cell_of("simple"), {"bias": 0.1})
-    )
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        rows = pd.read_sql("SELECT * FROM rows", connection)
-        rows = pd.concat([rows, rows.assign(metric="total_seconds", value=0.5, cell="timed")])
-        connection.execute("DROP VIEW rows")
-        columns = ["batch", "mode", "threads", "environment"]
-        rows.drop(columns=columns, errors="ignore").to_sql("rows", connection, index=False)
-        connection.commit()
-    chosen = timing.choose(load.read(path))
-    assert chosen.place == "an unnamed environment"
-    assert chosen.table[["batch", "value"]].to_numpy().tolist() == [[1, 0.5]]
+def test_every_metric_of_a_timed_cell_is_a_timing_whatever_it_is_called(tmp_path):
+    rows = reports_store.timing_rows({"simple": (1e-3, 0, 0, 0)}, ((10, 5),), backends={"torch": 1.0})
+    results = reports_store.timed(tmp_path / "s.sqlite", [*rows, {**rows[0], "metric": "new_seconds", "value": 7.0}])
+    table = timing.choose(results).table.set_index("metric")
+    assert set(table.index) == {row["metric"] for row in rows} | {"new_seconds"}
+    assert table["value"]["new_seconds"] == 7.0 and table["std_error"]["peak_bytes"] == 0
+    assert math.isnan(table["std_error"]["first_seconds"])  # measured once
 
 
 def test_store_of_timings_alone_makes_a_page(tmp_path):
