@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import oracles
 import pytest
-from questions import exact_rows, question_of, sampled_rows
+from questions import exact_rows, question_about, question_of, sampled_rows
 
 from benchmarks.harness import moments, objectives
 from benchmarks.harness.metrics import QUALITY_METRICS
 from benchmarks.harness.moments import has_exact
+from benchmarks.harness.noise_source import NoiseSource
+from estimators import get
+from estimators import ops as ops_module
 
 
 class TestSampledAgainstExact:
@@ -58,6 +62,27 @@ class TestSampledAgainstExact:
             mean += p * (z - oracles.enumerated(asked.theta - 2.5 * slope, 2).marginals)
         assert weights.sum() == pytest.approx(1)
         np.testing.assert_allclose(weights @ gradients, mean, atol=1e-8)
+
+
+class TestNoGradient:
+    """P(ĝ = 0) counts what is 0 but for rounding, and no gradient that is small."""
+
+    def test_a_steep_relaxation_s_small_gradients_count_beside_its_large_ones(self):
+        # At temperature 0.03 every seventh gradient is below 1e-6 of the largest, and none is 0.
+        ops = ops_module.load("torch:cpu", "float32")
+        asked = replace(question_about(get("softsub"), n=10, k=5, objective="distance", temperature=0.03), ops=ops)
+        gradients, _ = asked.gradients(NoiseSource(0).draws(asked, 2000, 0), 2000, None, raw=True)
+        size = np.abs(gradients).max(axis=-1)
+        assert (size > 0).all() and (size < 1e-6 * size.max()).mean() > 0.1
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("objective", ["coverage", "network"])
+    def test_equal_subsets_have_none_whatever_a_compiler_makes_of_their_values(self, objective, dtype):
+        asked = question_about(get("rloo"), n=6, k=1, objective=objective, seed=1234)
+        on_jax = replace(asked, ops=ops_module.load("jax:cpu", dtype))
+        finite = moments.exact_moments(on_jax, np.ones((1, 6)))
+        chance = np.exp(asked.theta) / np.exp(asked.theta).sum()
+        assert finite.zero == pytest.approx(np.sum(chance**2), rel=1e-5)
 
 
 REPEATS, SMALL = 40, 2000

@@ -56,6 +56,12 @@ class Question:
         """The number of items."""
         return int(self.theta.shape[-1])
 
+    @property
+    def takes_subsets_alone(self) -> bool:
+        """Whether every draw is an exact subset, so that the estimate has finitely many values."""
+        declared = self.estimator.draws_for(self.k, self.params).values()
+        return all(isinstance(draw, Subset) for draw in declared)
+
     def gradients(self, draws: Mapping[str, Array], rows: int, state: Any, *, raw: bool) -> tuple[np.ndarray, Any]:
         """Returns `[rows, n]` estimates and the next state; `raw` draws are numbers behind the draws."""
         ops = self.ops
@@ -69,9 +75,11 @@ class Question:
         bad = int(np.sum(~np.isfinite(gradient).all(axis=-1)))
         if bad:
             raise ValueError(f"{self.estimator.name} gave NaN or inf in {bad} of {rows} estimates")
-        # What is only rounding counts as no gradient at all.
-        size = np.abs(gradient).max(axis=-1, keepdims=True)
-        gradient = np.where(size > 10 * np.finfo(ops.dtype).eps * size.max(initial=0.0), gradient, 0.0)
+        if self.takes_subsets_alone:
+            # What is only rounding of values of order n (that of equal subsets, say) is no gradient at all. With
+            # continuous noise nothing cancels exactly, and a gradient may be as small as a softmax is steep.
+            size = np.abs(gradient).max(axis=-1, keepdims=True)
+            gradient = np.where(size > 10 * self.n * np.finfo(ops.dtype).eps, gradient, 0.0)
         return gradient, state
 
 
@@ -103,9 +111,9 @@ def compiled(
 
 def has_exact(question: Question) -> bool:
     """Returns whether the estimate has few enough values to be summed over."""
-    declared = question.estimator.draws_for(question.k, question.params).values()
-    if question.estimator.initial_state is not None or not all(isinstance(draw, Subset) for draw in declared):
+    if question.estimator.initial_state is not None or not question.takes_subsets_alone:
         return False
+    declared = question.estimator.draws_for(question.k, question.params)
     count: int = math.comb(question.n, question.k) ** (len(declared) * question.samples)
     return count <= MAX_OUTCOMES
 
