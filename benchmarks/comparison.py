@@ -13,6 +13,8 @@ from .harness.store import Store
 
 _SIGMAS = 4.0  # with some thousand comparisons, fewer than one in ten runs shows a difference by chance
 _COSTLIER = 1.2  # a ratio of times: clock speed and neighbours alone change a machine by some percent from run to run
+_BLUNT = 2.0  # the same where one of the two has too few readings for an interval
+_READ_ONCE = ("first_seconds", "trace_seconds", "compile_seconds")  # and not judged
 _RELATIVE = 1e-6  # exact values: beyond this a finite sum differs for another reason than rounding
 
 
@@ -20,8 +22,8 @@ def compare(first: Path, second: Path) -> int:
     """Prints the metrics that differ beyond their standard errors, and cells that failed in one alone.
 
     Times and memory are compared as ratios, in rows of the same machine and library versions. A time differs if the
-    ratio of medians is beyond `_COSTLIER` and beyond 1 by more than the intervals explain; what is read but once (first
-    calls, compiling) is not judged.
+    ratio of medians is beyond `_COSTLIER` and beyond 1 by more than the intervals explain, or beyond `_BLUNT` where one
+    has no interval; first calls and compiling are not judged.
 
     Returns:
       1 if anything differs but by being cheaper, else 0.
@@ -82,12 +84,16 @@ def _cost_difference(a: dict[str, Any], b: dict[str, Any]) -> str:
     """Returns how the ratio of two costs differs from 1, or nothing."""
     if min(a["value"], b["value"]) <= 0:  # a backward pass lost in the noise of two readings
         return ""
-    ratio, error = b["value"] / a["value"], 0.0
-    if a["metric"] != "peak_bytes":
-        if a["std_error"] is None or b["std_error"] is None:
-            return ""
+    ratio, error, least = b["value"] / a["value"], 0.0, _COSTLIER
+    if a["metric"] in _READ_ONCE:
+        return ""
+    if None not in (a["std_error"], b["std_error"]):
         error = math.hypot(a["std_error"] / a["value"], b["std_error"] / b["value"])
-    if abs(math.log(ratio)) <= max(math.log(_COSTLIER), _SIGMAS * error):
+    elif a["metric"] == "backward_seconds":  # the difference of two readings, which may be all noise
+        return ""
+    elif a["metric"] != "peak_bytes":
+        least = _BLUNT
+    if abs(math.log(ratio)) <= max(math.log(least), _SIGMAS * error):
         return ""
     interval = f" [{ratio * math.exp(-_SIGMAS * error):.3g}, {ratio * math.exp(_SIGMAS * error):.3g}]" if error else ""
     return f"x {ratio:.3g}{interval}"

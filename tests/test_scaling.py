@@ -189,9 +189,19 @@ class TestCompare:
         result = call("compare", *twins)
         assert result.exit_code == 0 and "0 differ, 1 are cheaper" in words(result)
 
-    @pytest.mark.parametrize(("value", "error"), [(1.15, 0.001), (1.5, 0.2), (9.0, None), (-0.1, 0.01)])
+    @pytest.mark.parametrize(("value", "error"), [(1.15, 0.001), (1.5, 0.2), (1.9, None), (-0.1, 0.01)])
     def test_what_the_machine_or_the_interval_explains_is_none(self, twins, value, error):
         self.change(twins[1], "total_seconds", value, error)
+        assert call("compare", *twins).exit_code == 0
+
+    def test_many_times_slower_shows_without_an_interval(self, twins):
+        self.change(twins[1], "total_seconds", 50.0, None)
+        result = call("compare", *twins)
+        assert result.exit_code == 1 and "x 50" in words(result) and "1 differ" in words(result)
+
+    @pytest.mark.parametrize("metric", ["first_seconds", "backward_seconds"])
+    def test_what_is_read_once_or_lost_in_two_readings_is_not_judged(self, twins, metric):
+        self.change(twins[1], metric, 50.0, None)
         assert call("compare", *twins).exit_code == 0
 
     def test_more_memory_ends_with_one(self, twins):
