@@ -78,17 +78,19 @@ def table(experiment: str, style: str, store: Path) -> None:
     timings = timing.choose(results.only(experiment))
     for other in timings.set_aside:
         click.echo(f"set aside: {other}", err=True)
+    if timings.table.empty:
+        raise _Stop(f"nothing of {experiment} was measured in {timings.place}: {timings.missing['reason'].iloc[0]}")
     click.echo(costs.printed(timings.table, style), nl=False)
 
 
 def _history(folder: Path | None) -> pd.DataFrame | None:
-    """Returns asv's results; None without a folder that holds some, unless the user named it."""
+    """Returns asv's results; None where there are none, unless the user named the folder."""
     from . import history, load
 
     try:
         return history.read(folder or _ASV)
     except load.StoreError as error:
-        if folder is None:
+        if folder is None and isinstance(error, history.NoResultsError):
             return None
         raise _Stop(str(error)) from error
 

@@ -7,15 +7,15 @@ from html import escape
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from . import units
 
 _WIDTH, _HEIGHT, _EDGE = 132, 26, 3
 _SHOWN = 40  # lines that are not folded
-# Beyond these an exact value has changed; asv's regressions_thresholds say the same of quality. Where a bias is 0, a
-# reordered sum makes it 1e-16, of which no share is small.
-_RELATIVE, _ABSOLUTE = 0.01, 1e-9
+_RELATIVE = 0.01  # beyond it an exact value has changed; asv's regressions_thresholds say the same of quality
+# By unit, the least value that a change is a share of. Figures print a cosine to thousandths: what is below a tenth of
+# one matters to nobody, however many times as much it is.
+_LEAST = {"of cosines": 1e-4}
 
 
 def section(frame: pd.DataFrame, source: str) -> dict[str, Any] | None:
@@ -69,46 +69,42 @@ def _name(row: pd.Series[Any]) -> str:
 
 
 def _line(key: dict[str, str], rows: pd.DataFrame, turn: int) -> dict[str, Any]:
-    """Returns a benchmark's line: first and last value, their ratio, whether that is a change, and a drawing."""
+    """Returns a benchmark's line: first and last value, their ratio, whether that is a change, and a drawing.
+
+    `weight` is the change as a share of the larger of the two: at most 1, or 2 where a value changed its sign.
+    """
     # Several measurements of one commit: the last one counts.
     rows = rows.drop_duplicates("commit", keep="last")
     first, last = rows.iloc[0], rows.iloc[-1]
     unit = str(first["unit"])
     before, now = float(first["value"]), float(last["value"])
     ratio = now / before if before > 0 and now > 0 else math.nan
-    weight = abs(math.log(ratio)) if ratio == ratio else math.inf if before != now else 0.0
-    told = (
-        f"{key['benchmark']} {key['params']}: {_of(unit, before)} at {_name(first)}, {_of(unit, now)} at {_name(last)}"
-    )
+    weight = abs(now - before) / (max(abs(before), abs(now), _LEAST.get(unit, 0.0)) or 1.0)
+    old, new = units.of(unit, before), units.of(unit, now)
+    told = f"{key['benchmark']} {key['params']}: {old} at {_name(first)}, {new} at {_name(last)}"
     return {
         **key,
-        "before": _of(unit, before),
-        "now": _of(unit, now),
+        "before": old,
+        "now": new,
         "ratio": units.ratio(ratio),
         "order": ratio,
-        "sure": len(rows) > 1 and weight > 0 and _apart(rows),
+        "sure": len(rows) > 1 and _apart(rows, weight),
         "slower": now > before,
         "weight": weight if len(rows) > 1 else 0.0,
         "commits": len(rows),
-        "svg": Markup(_spark(rows["value"].tolist(), f"history-{turn}", told)),  # noqa: S704 - escaped there
+        "svg": _spark(rows["value"].tolist(), f"history-{turn}", told),
     }
 
 
-def _apart(rows: pd.DataFrame) -> bool:
+def _apart(rows: pd.DataFrame, weight: float) -> bool:
     """Returns whether the first and the last value differ by more than chance, or rounding, explains.
 
     By their intervals; what never has one (a metric from a fixed seed, bytes counted) is taken for exact.
     """
     first, last = rows.iloc[0], rows.iloc[-1]
     if rows[["low", "high"]].isna().all(axis=None):
-        return not math.isclose(first["value"], last["value"], rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
+        return weight > _RELATIVE
     return bool(first["high"] < last["low"] or last["high"] < first["low"])  # False where one is NaN
-
-
-def _of(unit: str, value: float) -> str:
-    if unit in ("seconds", "bytes"):
-        return units.of(unit, value)
-    return f"{value:.4g}" + (f" {unit}" if unit and unit not in ("unit", "None", "nan") else "")
 
 
 def _spark(values: list[float], slug: str, told: str) -> str:

@@ -22,7 +22,10 @@ import pandas as pd
 from .load import StoreError
 
 COLUMNS = "commit date benchmark params value unit low high machine environment".split()
-_NOT_RESULTS = {"machine.json", "benchmarks.json"}
+
+
+class NoResultsError(StoreError):
+    """The folder is not there, or asv has measured nothing yet."""
 
 
 def read(folder: str | Path) -> pd.DataFrame:
@@ -35,17 +38,18 @@ def read(folder: str | Path) -> pd.DataFrame:
     benchmark that is gone or now means something else.
 
     Raises:
-      StoreError: the folder is not asv's, or holds no results.
+      NoResultsError: the folder is not asv's, or holds no results.
+      StoreError: a file in it is not as asv writes it.
     """
     folder = Path(folder)
     remedy = "make one with `nox -s asv`"
     if not (folder / "benchmarks.json").is_file():
-        raise StoreError(f"{folder} is not a results folder of asv: it has no benchmarks.json; {remedy}")
-    files = sorted(file for file in folder.glob("*/*.json") if file.name not in _NOT_RESULTS)
+        raise NoResultsError(f"{folder} is not a results folder of asv: it has no benchmarks.json; {remedy}")
+    files = sorted(file for file in folder.glob("*/*.json") if file.name != "machine.json")
     known = _load(folder / "benchmarks.json")
-    rows = list(itertools.chain.from_iterable(_rows(_load(file), known) for file in files))
+    rows = [row for file in files for row in _rows_of(file, known)]
     if not rows:
-        raise StoreError(f"{folder} holds no results; {remedy}")
+        raise NoResultsError(f"{folder} holds no results; {remedy}")
     frame = pd.DataFrame(rows, columns=COLUMNS)
     frame["date"] = pd.to_datetime(frame["date"], unit="ms", utc=True)
     return frame.sort_values(["date", "commit", "machine", "environment"], kind="stable", ignore_index=True)
@@ -59,6 +63,15 @@ def _load(file: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise StoreError(f"{file} is not a file of asv: a {type(document).__name__} at its top; remove it")
     return document
+
+
+def _rows_of(file: Path, known: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    document = _load(file)
+    try:
+        return list(_rows(document, known))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise StoreError(f"{file} is not as asv writes it ({what}); remove it, or run asv again") from error
 
 
 def _rows(document: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -75,7 +88,7 @@ def _rows(document: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tup
                 continue
             yield (
                 document["commit_hash"],
-                document["date"],
+                int(document["date"]),
                 name,
                 ", ".join(map(_plain, params)),
                 float(value),

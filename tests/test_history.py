@@ -108,11 +108,27 @@ def test_a_benchmark_without_parameters_has_empty_ones(results: Path):
 
 
 def test_a_folder_without_results_says_how_to_make_them(tmp_path: Path, results: Path):
-    with pytest.raises(StoreError, match="nox -s asv"):
+    with pytest.raises(history.NoResultsError, match="nox -s asv"):
         history.read(tmp_path / "none")
     shutil.rmtree(results / "vm")
-    with pytest.raises(StoreError, match="holds no results"):
+    with pytest.raises(history.NoResultsError, match="holds no results"):
         history.read(results)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(lambda document, key=key: document.pop(key) for key in ("commit_hash", "date", "env_name", "params")),
+        lambda document: document.pop("result_columns"),
+        lambda document: document.update(results=[]),
+        lambda document: document.update(date="yesterday"),
+    ],
+)
+def test_a_file_that_is_not_as_asv_writes_it_is_named(results: Path, change):
+    edit(one(results, AFTER), change)
+    with pytest.raises(StoreError, match=AFTER) as caught:
+        history.read(results)
+    assert not isinstance(caught.value, history.NoResultsError)
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])

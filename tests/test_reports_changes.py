@@ -64,7 +64,7 @@ def test_tenfold_bias_is_on_top_counted_and_the_headline():
     line = section["parts"][0][0]
     assert (line["benchmark"], line["sure"], line["slower"], line["ratio"]) == ("b.track_bias", True, True, "10.0×")
     (sentence,) = changes.headline(section)
-    assert "2 of 2 benchmarks changed measurably, b.track_bias simple, 64 most: from 0.004 of cosines" in sentence
+    assert "2 of 2 benchmarks changed measurably, b.track_bias simple, 64 most: from 0.004 to 0.04." in sentence
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,20 @@ def test_tenfold_bias_is_on_top_counted_and_the_headline():
         ([3e-16, -2e-16], False),
         ([0.0, 0.1], True),
         ([0.1, 0.0], True),
+        ([0.0, 9e-7], False),  # less than a hundredth of the least cosine that matters
+        ([0.0, 2e-6], True),
     ],
 )
 def test_values_that_never_have_an_interval_change_by_more_than_a_hundredth(values, changed):
     (line,) = lines_of(frame(measured("b.track_bias", values, unit="of cosines", error=0)))
     assert line["sure"] == changed
+
+
+@pytest.mark.parametrize("values", [[0.0, 2e-9], [-1e-9, 1e-9], [1e-9, 1e-6], [0.0, 5e-5]])
+def test_no_change_of_a_cosine_that_does_not_matter_outranks_a_time_five_times_as_long(values):
+    bias = measured("b.track_bias", values, unit="of cosines", error=0)
+    found = lines_of(frame(bias, measured("b.time", [1.0, 5.0])))
+    assert [line["benchmark"] for line in found] == ["b.time", "b.track_bias"]
 
 
 def test_what_was_0_and_is_not_has_changed_most():
@@ -146,6 +155,18 @@ def test_named_folder_without_results_ends_in_one_line(tmp_path):
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 2 and result.output.startswith("Error: ") and result.output.count("\n") == 1
     assert "nox -s asv" in result.output
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_broken_file_of_asv_is_never_passed_over(tmp_path, monkeypatch, named):
+    monkeypatch.chdir(tmp_path)
+    path = reports_store.write(tmp_path / "s.sqlite", save_one)
+    (tmp_path / ".asv/results/vm").mkdir(parents=True)
+    (tmp_path / ".asv/results/benchmarks.json").write_text("{}")
+    (tmp_path / ".asv/results/vm/0123abc-env.json").write_text('{"results": {')
+    command = ["build", "--store", str(path), "--out", "page.html"]
+    result = CliRunner().invoke(main, command + (["--asv-results", ".asv/results"] if named else []))
+    assert result.exit_code == 2 and "0123abc-env.json" in result.output and result.output.count("\n") == 1
 
 
 def test_folder_that_was_not_named_need_not_exist(tmp_path, monkeypatch):

@@ -10,9 +10,11 @@ import sqlite3
 import pandas as pd
 import pytest
 import reports_store
+from click.testing import CliRunner
 from reports_page import Page
 
 from reports import load, page, pareto, scaling, timing
+from reports.__main__ import main
 
 
 def test_errors_meet_times_of_the_same_size_and_samples_alone(tmp_path):
@@ -99,8 +101,12 @@ def test_store_of_timings_alone_makes_a_page(tmp_path):
     assert "python -m benchmarks run figure1" in text
 
 
-def test_store_whose_every_timing_failed_makes_a_page(tmp_path):
+def test_store_whose_every_timing_failed_makes_a_page_and_no_table(tmp_path):
     rows = reports_store.timing_rows(status="failed", reason="RuntimeError: no clock")
-    text = page.build(reports_store.timed(tmp_path / "s.sqlite", rows))
+    results = reports_store.timed(tmp_path / "s.sqlite", rows)
+    text = page.build(results)
     Page(text)
     assert "every cell was skipped or failed" in text and "RuntimeError: no clock" in text
+    printed = CliRunner().invoke(main, ["table", "scaling", "--store", results.store])
+    assert printed.exit_code == 2 and printed.stdout == ""
+    assert "nothing of scaling was measured" in printed.stderr and "RuntimeError: no clock" in printed.stderr
