@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import torch._dynamo
+import torch._inductor.config
 from command_line import READ, TIMING, call, rows_of, words
 
 from benchmarks.harness import compiling, memory, preparation
@@ -36,7 +36,7 @@ class TestSkipped:
         assert row["status"] == "skipped" and "(as XLA plans it)" in row["reason"]
 
     def test_torch_compile_without_a_compiler_says_so(self, store, monkeypatch):
-        monkeypatch.setattr(shutil, "which", lambda name: None)
+        monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "no_such_compiler"))
         arguments = (*TIMING, "-n", 6, "-k", 2, "-e", "ste_gumbel", "--mode", "compiled", "--store", store)
         call(*arguments)
         (row,) = rows_of(store)
@@ -75,14 +75,14 @@ class TestCompiled:
             assert rows[n, "compile_seconds"] > 5 * rows[n, "total_seconds"]
         assert not any("limit" in row["reason"] for row in rows_of(store))
 
-    def test_a_limit_of_programs_is_said(self, store, monkeypatch):
+    def test_beyond_the_limit_of_programs_a_cell_fails_and_is_not_timed_half_eagerly(self, store, monkeypatch):
         monkeypatch.setattr(compiling, "PROGRAMS", 1)
         several = [word.replace("ste_gumbel", "ste_gumbel,softsub,imle_gumbel") for word in map(str, self.COMPILED)]
         result = call(*several, "-n", 6, "--store", store)
-        assert result.exit_code == 0, result.output
-        reasons = {row["estimator"]: row["reason"] for row in rows_of(store)}
+        assert result.exit_code == 1, result.output
+        rows = {row["estimator"]: row for row in rows_of(store)}
         for name in ("softsub", "imle_gumbel"):
-            assert "torch.compile reached its limit of programs" in reasons[name]
+            assert rows[name]["status"] == "failed" and "recompile_limit" in rows[name]["reason"]
 
     def test_limits_and_caches_are_those_of_before_when_it_is_over(self):
         before = (torch._dynamo.config.cache_size_limit, os.environ.get("TORCHINDUCTOR_CACHE_DIR"))

@@ -7,8 +7,6 @@ says so), and kernels that an earlier run left on the disk are not compiled.
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +17,18 @@ PROGRAMS = 1024
 
 @contextmanager
 def fresh_programs() -> Iterator[None]:
-    """Forgets all programs, and has room for those of a group of cells until the block ends."""
+    """Forgets all programs, and has room for those of a group of cells until the block ends.
+
+    Whatever would need more raises: left alone, it would run eagerly.
+    """
     import torch._dynamo
-    from torch._dynamo.utils import counters
 
     torch._dynamo.reset()
-    counters.clear()  # for `refused`
     # By the names that they have had since before torch 2.5.
-    with torch._dynamo.config.patch(cache_size_limit=PROGRAMS, accumulated_cache_size_limit=PROGRAMS):
+    settings: dict[str, int] = {"cache_size_limit": PROGRAMS, "accumulated_cache_size_limit": PROGRAMS}
+    if hasattr(torch._dynamo.config, "fail_on_cache_limit_hit"):  # since torch 2.6
+        settings["fail_on_cache_limit_hit"] = True
+    with torch._dynamo.config.patch(settings):
         yield
 
 
@@ -40,18 +42,13 @@ def empty_caches() -> Iterator[None]:
         yield
 
 
-def refused() -> bool:
-    """Returns whether, since `fresh_programs`, a function that had `PROGRAMS` programs ran eagerly for want of one.
-
-    Once true it stays so: torch does not count the calls of such a function that follow.
-    """
-    from torch._dynamo.utils import counters
-
-    limits = ("recompile limit", "recompile_limit", "cache_size_limit")
-    reasons = [str(reason) for counter in counters.values() for reason in counter]
-    return any(limit in reason for reason in reasons for limit in limits)
-
-
 def has_compiler() -> bool:
-    """Returns whether there is a C++ compiler, without which torch compiles nothing for the CPU."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++"))
+    """Returns whether torch finds the C++ compiler without which it compiles nothing for the CPU."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return False
+    return True

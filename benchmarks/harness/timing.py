@@ -104,7 +104,7 @@ def _outcome(
     read = {f"{name}_seconds": timing for name, timing in (*timed.items(), ("backward", backward))}
     rows = [Measurement("", name, t.median, t.std_error, False, len(t.readings)) for name, t in read.items()]
     known = dict(prepared.known)
-    remarks = [_remark(timed, effort), prepared.remark]
+    remarks = [_remark(timed, effort)]
     if cell.backend == "torch":
         doing(f"{cell.estimator} n={cell.n} k={cell.k}: memory")
         try:
