@@ -21,8 +21,10 @@ _COMMON = 0.1
 def compare(rows: pd.DataFrame) -> pd.DataFrame:
     """Returns, per experiment and method, how far the series lie apart at most, over seeds and metrics.
 
-    Columns: `sampled` (pairs compared), `z` (largest difference in combined standard errors) and where; `exact`
-    (pairs), `difference` (largest, relative to the value where that exceeds 1) and where; `agree`.
+    Columns: `sampled` (pairs compared), of the worst of these `z` (its difference in combined standard errors),
+    `z_limit` and `z_where`; `exact` (pairs), of the worst of these `difference` (relative to the value where that
+    exceeds 1), `difference_limit` and `difference_where`; `agree`. The worst is what comes nearest its own limit, or
+    furthest beyond.
     """
     chosen = select(rows)
     chosen = chosen[(chosen["target"] == TARGET) & chosen["value"].notna() & chosen["std_error"].notna()]
@@ -36,27 +38,29 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
     both = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if both.empty:
         return both
-    gap = (both["value"] - both["value_b"]).abs()
+    gap = (both["value"] - both["value_b"]).abs().mask(both["value"] == both["value_b"], 0.0)  # infinite ones, too
     error = (both["std_error"] ** 2 + both["std_error_b"] ** 2) ** 0.5
     scale = both[["value", "value_b"]].abs().max(axis=1).clip(lower=1)
     both["finite"] = finite = both["exact"] & both["exact_b"]
     both["z"] = (gap / error.where(error > 0)).fillna((gap > NEARLY * scale).map({True: math.inf, False: 0.0}))
-    both["difference"] = gap / scale
-    allowed = (both[["dtype", "dtype_b"]] == "float64").all(axis=1).map({True: NEARLY, False: _SINGLE})
-    both["limit"] = _COMMON
-    both["limit"] = both["limit"].where(both["dtype"] == both["dtype_b"], bound(int((~finite).sum())))
-    both["ok"] = (both["difference"] <= allowed).where(finite, both["z"] <= both["limit"])
+    both["difference"] = (gap / scale).fillna(math.inf)
+    double = (both[["dtype", "dtype_b"]] == "float64").all(axis=1)
+    both["difference_limit"] = double.map({True: NEARLY, False: _SINGLE})
+    strangers = both["dtype"] != both["dtype_b"]
+    both["z_limit"] = strangers.map({True: bound(int((strangers & ~finite).sum())), False: _COMMON})
     found = []
     for (experiment, label), group in both.groupby(["experiment", "label"], sort=True):
-        exact, sampled = group[group["finite"]], group[~group["finite"]]
-        line: dict[str, Any] = {"experiment": experiment, "label": label}
-        line |= {"sampled": len(sampled), "exact": len(exact), "agree": bool(group["ok"].all())}
-        line["limit"] = float(sampled["limit"].max()) if len(sampled) else float("nan")
-        for part, name in ((sampled, "z"), (exact, "difference")):
-            worst = part.iloc[int(part[name].to_numpy().argmax())] if len(part) else None
-            line[name] = float("nan") if worst is None else float(worst[name])
-            alike = worst is None or not line[name] > 0
-            line[f"{name}_where"] = "" if worst is None or alike else f"{worst['metric']}, seed {worst['seed']}"
+        line: dict[str, Any] = {"experiment": experiment, "label": label, "agree": True}
+        for kind, part, name in (
+            ("sampled", group[~group["finite"]], "z"),
+            ("exact", group[group["finite"]], "difference"),
+        ):
+            line |= {kind: len(part), name: math.nan, f"{name}_limit": math.nan, f"{name}_where": ""}
+            if len(part):
+                worst = part.loc[(part[name] / part[f"{name}_limit"]).idxmax()]
+                line |= {name: float(worst[name]), f"{name}_limit": float(worst[f"{name}_limit"])}
+                line[f"{name}_where"] = f"{worst['metric']}, seed {worst['seed']}" if worst[name] > 0 else ""
+                line["agree"] &= bool(worst[name] <= worst[f"{name}_limit"])
         found.append(line)
     return pd.DataFrame(found).sort_values(["agree", "experiment", "label"], ignore_index=True)
 
@@ -70,15 +74,12 @@ def verdict(pairs: pd.DataFrame) -> str:
     """Returns the sentence on how far the backends lie apart."""
     if pairs.empty:
         return "No cell of this store was computed by two backends, so there is nothing to compare."
-    sampled, exact = int(pairs["sampled"].sum()), int(pairs["exact"].sum())
     parts = []
-    if sampled:
-        parts.append(
-            f"the largest of {sampled:,} sampled differences is {pairs['z'].max():.2g} combined standard errors "
-            f"({pairs['limit'].max():.1f} would be suspicious)"
-        )
-    if exact:
-        parts.append(f"the largest of {exact:,} exact ones {pairs['difference'].max():.1g}")
+    for kind, name, unit in (("sampled", "z", " combined standard errors"), ("exact", "difference", "")):
+        if count := int(pairs[kind].sum()):
+            worst = pairs.loc[(pairs[name] / pairs[f"{name}_limit"]).idxmax()]
+            limit = f"more than {worst[f'{name}_limit']:.2g} would be suspicious"
+            parts.append(f"the worst of {count:,} {kind} differences is {worst[name]:.2g}{unit} ({limit})")
     wrong = list(pairs.loc[~pairs["agree"], "label"].unique())
     head = "The backends agree" if not wrong else "The backends disagree on " + ", ".join(wrong)
     return f"{head}: {', '.join(parts)}."

@@ -110,6 +110,25 @@ def test_backends_that_differ_are_named(tmp_path, small_rows):
     assert "disagree on imle_sog, l2x, simple" in backends.verdict(pairs)
 
 
+def test_verdict_quotes_the_difference_that_decides_with_its_own_limit(tmp_path):
+    def fill(_, save):
+        # Two in double precision on common random numbers, 0.3 standard errors apart; another in single, 2 apart.
+        for backend, dtype, bias in (("torch", "float64", 0.1), ("jax", "float64", 0.1 + 0.003 * 2**0.5)):
+            save(reports_store.cell_of("simple", backend=backend, dtype=dtype), {"bias": bias}, std_error=0.01)
+        for backend, dtype, bias in (("torch", "float64", 0.1), ("jax", "float32", 0.1 + 0.02 * 2**0.5)):
+            save(reports_store.cell_of("ste", backend=backend, dtype=dtype), {"bias": bias}, std_error=0.01)
+        for backend, dtype in (("torch", "float64"), ("jax", "float32")):
+            save(reports_store.cell_of("sfe", backend=backend, dtype=dtype), {"bias": 0.1})
+
+    pairs = backends.compare(load.read(reports_store.write(tmp_path / "d.sqlite", fill)).rows).set_index("label")
+    assert pairs["agree"].to_dict() == {"simple": False, "ste": True, "sfe": True}
+    assert pairs["z"].dropna().to_dict() == pytest.approx({"simple": 0.3, "ste": 2.0})
+    assert pairs["z_limit"].dropna().to_dict() == pytest.approx({"simple": 0.1, "ste": backends.bound(1)})
+    told = backends.verdict(pairs.reset_index())
+    assert told.startswith("The backends disagree on simple: the worst of 2 sampled differences is 0.3 combined")
+    assert "(more than 0.1 would be suspicious)" in told
+
+
 @pytest.mark.parametrize("kind", ["missing", "empty", "text", "other", "folder"])
 def test_what_is_no_store_ends_in_one_line(tmp_path, kind):
     path = tmp_path / "store.sqlite"
