@@ -3,8 +3,7 @@
 Modules only are imported: asv takes every public name like time_* for a benchmark of its own.
 """
 
-from . import cases
-from .harness import callables
+from . import callables, cases
 
 callables.preload()
 

@@ -3,7 +3,7 @@
 The problem is the first of Figure 1, in float64, with noise from a fixed seed: a value changes with the code alone.
 """
 
-from .harness import callables, followed
+from . import callables, followed
 
 callables.preload()
 

@@ -1,7 +1,6 @@
 """Seconds of the exact core's functions, for asv. Modules only are imported: asv takes names like time_* as its own."""
 
-from . import cases
-from .harness import callables
+from . import callables, cases
 
 callables.preload()
 

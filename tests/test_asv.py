@@ -19,8 +19,10 @@ import oracles
 import pytest
 
 import estimators
-from benchmarks import cases
-from benchmarks.harness import callables, followed, objectives
+from benchmarks import callables, cases, followed
+from benchmarks.harness import measure, objectives
+from benchmarks.harness.exact import CONDITIONAL_POISSON
+from benchmarks.harness.metrics import undefined
 
 ROOT = Path(__file__).parent.parent
 CONFIGURATION = json.loads(re.sub(r"^\s*//.*$", "", (ROOT / "asv.conf.json").read_text(), flags=re.MULTILINE))
@@ -150,10 +152,24 @@ def test_a_defect_is_no_skip(defect):
         defect()
 
 
-@pytest.mark.parametrize("statement", ["import estimators.not_yet", "from estimators.layer import not_yet"])
-def test_what_a_module_of_the_estimators_lacks_is_a_skip(statement):
+LACKING = (
+    "import estimators.not_yet",
+    "from estimators.layer import not_yet",
+    "import estimators\nestimators.not_yet",
+    "import importlib\nimportlib.import_module('estimators.not_yet')",
+)
+
+
+@pytest.mark.parametrize("statement", LACKING)
+def test_what_the_estimators_lack_themselves_is_a_defect(statement):
+    with pytest.raises((AttributeError, ImportError)), callables.lacking_is_a_skip("case"):
+        exec(statement, {"__name__": "estimators.simple"})  # noqa: S102
+
+
+@pytest.mark.parametrize("statement", LACKING)
+def test_what_the_harness_finds_lacking_in_the_estimators_is_a_skip(statement):
     with pytest.raises(callables.LackingError, match="not_yet"), callables.lacking_is_a_skip("case"):
-        exec(statement, {})  # noqa: S102
+        exec(statement, {"__name__": "benchmarks.harness.steps"})  # noqa: S102
 
 
 def test_a_failed_measurement_fails_its_look_ups_alone(monkeypatch):
@@ -168,6 +184,12 @@ def test_a_failed_measurement_fails_its_look_ups_alone(monkeypatch):
     assert followed.look_up(quality, "simple-jax", "bias") == 0.25
     with pytest.raises(RuntimeError, match="ste-jax: ValueError: NaN estimates"):
         followed.look_up(quality, "ste-jax", "bias")
+
+
+def test_a_metric_without_a_value_is_a_failure_and_no_skip(monkeypatch):
+    monkeypatch.setattr(measure, "quality_of", lambda _: undefined(CONDITIONAL_POISSON))
+    with pytest.raises(ValueError, match="no value of bias, variance, error"):
+        followed._measure("simple", "torch")
 
 
 def test_followed_quality_is_that_of_figure_1():

@@ -9,8 +9,8 @@ from dataclasses import asdict
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks import cases
-from benchmarks.harness import callables, machine
+from benchmarks import callables, cases
+from benchmarks.harness import machine
 
 
 @pytest.fixture

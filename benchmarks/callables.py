@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..cases import Case
-from . import machine, memory
+from .cases import Case
+from .harness import machine, memory
 
 if TYPE_CHECKING:
-    from .steps import Steps
+    from .harness.steps import Steps
 
 Step = Callable[[], Any]
 
@@ -46,9 +47,9 @@ def _steps(case: Case) -> Steps:
     # Imported here: what these import, an older commit's estimators may lack.
     import estimators
 
-    from ..grid import parse_selector
-    from . import backends
-    from .steps import MODES, steps
+    from .grid import parse_selector
+    from .harness import backends
+    from .harness.steps import MODES, steps
 
     name, params = parse_selector(case.subject)
     require(name)
@@ -89,7 +90,7 @@ def function_step(case: Case) -> Step:
     with lacking_is_a_skip(case.subject):
         from estimators import subsets
 
-        from . import backends
+        from .harness import backends
 
         ops = backends.load(case.backend, "cpu", case.dtype)
         function = getattr(subsets, case.subject)
@@ -108,16 +109,28 @@ def function_step(case: Case) -> Step:
 
 @contextmanager
 def lacking_is_a_skip(subject: str) -> Iterator[None]:
-    """Raises LackingError where the estimators under test lack a module or a name that the harness uses."""
+    """Raises LackingError where the estimators under test lack a module or a name that the harness uses.
+
+    One that they use themselves is a defect of theirs, which must not pass for a skip.
+    """
     try:
         yield
     except (ImportError, AttributeError) as error:
-        # Only what a module lacks: any other is a defect of the code under test, which must not pass for a skip.
         owner = error.obj if isinstance(error, AttributeError) else error.name
         name = owner.__name__ if isinstance(owner, ModuleType) else owner
-        if not isinstance(name, str) or name.split(".")[0] != "estimators":
+        if not isinstance(name, str) or not _is_of_estimators(name) or _is_of_estimators(_user(error)):
             raise
         raise LackingError(f"{subject}: {error}") from error
+
+
+def _is_of_estimators(module: str) -> bool:
+    return module.split(".")[0] == "estimators"
+
+
+def _user(error: Exception) -> str:
+    """Returns the name of the module whose code raised, or imported what did."""
+    names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return [name for name in names if name.split(".")[0] != "importlib"][-1]
 
 
 @cache
