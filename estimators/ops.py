@@ -46,6 +46,7 @@ class Ops:
         `exponential`, `normal`, `gamma` (parameter: its shape). The key is a `torch.Generator` or None, or a jax key.
       compile: `(function) -> function`, `jax.jit` or the function itself.
       block: `(arrays) -> arrays`, returns once they are computed.
+      is_array: `(value) -> bool`, whether it is an array of this backend.
       is_concrete: `(array) -> bool`, whether its values can be looked at: not under jit, vmap or grad.
     """
 
@@ -66,6 +67,7 @@ class Ops:
     draw: Callable[[Any], Callable[..., Array]]
     compile: Callable[[Callable[..., Any]], Callable[..., Any]]
     block: Callable[[Any], Any]
+    is_array: Callable[[Any], bool]
     is_concrete: Callable[[Array], bool]
 
 
@@ -106,7 +108,8 @@ def compiled(function: Function) -> Function:
 
     @wraps(function)
     def call(ops: Ops, theta: Array, k: Any, *args: Array, **kwargs: Array) -> Array:
-        if not isinstance(k, int) or not hasattr(theta, "dtype"):  # the function says what is wrong
+        # The function says what is wrong; compiled by jax, it would see numpy's float64 as float32.
+        if not isinstance(k, int) or not all(map(ops.is_array, (theta, *args, *kwargs.values()))):
             return function(ops, theta, k, *args, **kwargs)
         return _compiled(function, ops, k)(theta, *args, **kwargs)
 

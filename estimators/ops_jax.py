@@ -113,5 +113,6 @@ def make(device: str, dtype: str) -> Ops:
         draw=draw,
         compile=jax.jit,
         block=jax.block_until_ready,
+        is_array=lambda value: isinstance(value, jax.Array),
         is_concrete=lambda array: not isinstance(array, jax.core.Tracer),
     )

@@ -155,5 +155,6 @@ def make(device: str, dtype: str) -> Ops:
         draw=draw,
         compile=lambda function: function,
         block=block,
+        is_array=lambda value: isinstance(value, torch.Tensor),
         is_concrete=is_concrete,
     )

@@ -14,8 +14,7 @@ def check_static(ops: Ops, theta: Array, k: int) -> int:
       TypeError: theta is no array of this backend's dtype, or k no int.
       ValueError: theta has no axis or no items, or k is outside [0, n].
     """
-    if not hasattr(theta, "dtype") or not hasattr(theta, "ndim"):
-        raise TypeError(f"theta is a {type(theta).__name__}, not an array: pass ops.asarray(theta)")
+    _check_array(ops, "theta", theta)
     if str(theta.dtype).removeprefix("torch.") != ops.dtype:
         raise TypeError(
             f"theta has dtype {theta.dtype}, but these ops are {ops.name} in {ops.dtype}: "
@@ -33,6 +32,18 @@ def check_k(k: int, n: int) -> int:
     if not 0 <= k <= n:
         raise ValueError(f"k={k} is outside [0, {n}] for n={n} items")
     return int(n)
+
+
+def check_items(ops: Ops, name: str, array: Array, n: int) -> None:
+    """Raises TypeError or ValueError unless `array` is one of this backend whose last axis holds the n items."""
+    _check_array(ops, name, array)
+    if array.ndim == 0 or array.shape[-1] != n:
+        raise ValueError(f"{name} has shape {tuple(array.shape)}; its last axis holds the n={n} items of theta")
+
+
+def _check_array(ops: Ops, name: str, array: Array) -> None:
+    if not ops.is_array(array):
+        raise TypeError(f"{name} is a {type(array).__name__}, not an array of {ops.name}: pass ops.asarray({name})")
 
 
 def valid_rows(ops: Ops, theta: Array, k: int) -> Array:

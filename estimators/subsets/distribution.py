@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..ops import Array, Ops, compiled
-from .checks import check_static, valid_rows
+from .checks import check_items, check_static, valid_rows
 from .moments import marginals
 from .product_tree import count_probability, grow, inclusions
 from .tilting import Tilted, softplus, tilt
@@ -54,8 +54,7 @@ def log_prob(ops: Ops, theta: Array, k: int, z: Array) -> Array:
     """
     xp = ops.xp
     n = check_static(ops, theta, k)
-    if z.ndim == 0 or z.shape[-1] != n:
-        raise ValueError(f"z has shape {tuple(z.shape)}; its last axis holds the n={n} items of theta")
+    check_items(ops, "z", z, n)
     chosen = z > 0.5
     in_support = xp.all((z == 0) | (z == 1), axis=-1) & (xp.sum(z, axis=-1) == k)
     if k in (0, n):
@@ -63,12 +62,12 @@ def log_prob(ops: Ops, theta: Array, k: int, z: Array) -> Array:
         log_p = xp.where(valid_rows(ops, theta, k), log_p, xp.nan)
     else:
         tilted = tilt(ops, theta, k)
-        # log σ(x) = x − softplus(x); one sum of chosen x, so that an unchosen -inf never meets a 0.
-        log_p = (
-            xp.sum(xp.where(chosen, tilted.x, 0.0), axis=-1)
-            - xp.sum(softplus(ops, tilted), axis=-1)
-            - _log_total(ops, tilted, k)
-        )
+        # log σ(x) of those chosen and log σ(−x) of the others, each −softplus(−|x|), less |x| where the likelier of the
+        # two did not happen: terms of one sign, where Σ x − Σ softplus(x) would cancel.
+        positive = tilted.x > 0
+        distance = xp.where(positive, tilted.x, -tilted.x)
+        likelier = xp.log(xp.where(positive, tilted.p, tilted.q))
+        log_p = xp.sum(likelier - xp.where(chosen == positive, 0.0, distance), axis=-1) - _log_total(ops, tilted, k)
     return xp.where(in_support | xp.isnan(log_p), log_p, -xp.inf)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ops import Array, Ops, compiled
-from .checks import check_static, valid_rows
+from .checks import check_items, check_static, valid_rows
 from .product_tree import grow, inclusions, items_last, outsides
 from .tilting import Tilted, tilt
 
@@ -52,8 +52,7 @@ def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
     subtraction of large terms.
     """
     n = check_static(ops, theta, k)
-    if v.ndim == 0 or v.shape[-1] != n:
-        raise ValueError(f"v has shape {tuple(v.shape)}; its last axis holds the n={n} items of theta")
+    check_items(ops, "v", v, n)
     if k in (0, n):
         return _degenerate(ops, theta, k, 0.0) * v
     axes = max(theta.ndim, v.ndim)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...ops import Array, Ops, index_dtype
-from ..checks import check_static, valid_rows
+from ..checks import check_items, check_static, valid_rows
 
 
 def gradient(ops: Ops, log_partition: Callable[..., Array], theta: Array, k: int) -> Array:
@@ -19,8 +19,7 @@ def gradient(ops: Ops, log_partition: Callable[..., Array], theta: Array, k: int
 def sampled(ops: Ops, theta: Array, k: int, uniforms: Array) -> tuple[Array, tuple[int, ...]]:
     """Returns theta without a gradient and the shape of the samples, after checking the arguments."""
     n = check_static(ops, theta, k)
-    if uniforms.ndim == 0 or uniforms.shape[-1] != n:
-        raise ValueError(f"uniforms has shape {tuple(uniforms.shape)}; its last axis holds the n={n} items of theta")
+    check_items(ops, "uniforms", uniforms, n)
     return ops.stop_gradient(theta), tuple(np.broadcast_shapes(theta.shape, uniforms.shape))
 
 

@@ -1,0 +1,57 @@
+"""Arrays of another kind than the backend's are refused by name, before anything is compiled for them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from estimators import ops as ops_module
+from estimators import subsets
+from estimators.subsets import paper
+
+THETA = np.random.default_rng(0).normal(size=(3, 5))
+BESIDE = {  # what stands beside theta
+    "v": subsets.covariance_product,
+    "z": subsets.log_prob,
+    "uniforms": paper.sequential_sample,
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("given", [THETA.tolist(), THETA], ids=["list", "numpy"])
+def test_beside_theta_stand_arrays_of_the_backend(ops, name, given):
+    with pytest.raises(TypeError, match=rf"{name} is a .*, not an array of {ops.name}: pass ops.asarray\({name}\)"):
+        BESIDE[name](ops, ops.asarray(THETA), 2, given)
+    with pytest.raises(ValueError, match=rf"{name} has shape \(3, 4\); its last axis holds the n=5 items of theta"):
+        BESIDE[name](ops, ops.asarray(THETA), 2, ops.asarray(THETA[:, :4]))
+
+
+@pytest.mark.parametrize("function", [subsets.marginals, subsets.check])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_theta_is_no_numpy_array_whatever_its_dtype(ops, function, dtype):
+    with pytest.raises(TypeError, match=rf"theta is a ndarray, not an array of {ops.name}: pass ops.asarray\(theta\)"):
+        function(ops, THETA.astype(dtype), 2)
+
+
+def test_nor_an_array_of_the_other_backend(ops):
+    other = ops_module.load("jax:cpu" if ops.name == "torch:cpu" else "torch:cpu")
+    with pytest.raises(TypeError, match=f"theta is a .*, not an array of {ops.name}"):
+        subsets.marginals(ops, other.asarray(THETA), 2)
+
+
+def test_jax_in_32_bits_does_not_round_numpy_s_64_in_silence():
+    code = """
+import numpy as np
+from estimators import ops, subsets
+try:
+    subsets.marginals(ops.load("jax:cpu", "float32"), np.zeros(4), 2)
+except TypeError as error:
+    print(error)
+"""
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "theta is a ndarray, not an array of jax:cpu: pass ops.asarray(theta)\n"
