@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,6 +12,8 @@ from . import slopes, timing
 from .slopes import Family, Slope
 
 _FEW = 3
+# The slope of each label, by family, metric and way.
+Fits = Mapping[tuple[Family, str, str], Mapping[str, Slope]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,15 @@ def of_family(table: pd.DataFrame, family: Family, metric: str, way: str, batch:
     return rows.merge(pd.DataFrame(family.sizes, columns=["n", "k"]), on=["n", "k"])
 
 
-def exponents(table: pd.DataFrame, family: Family, metric: str, way: str, batch: int) -> dict[str, Slope]:
+def fit_all(table: pd.DataFrame, found: Sequence[Family], ways: Sequence[str], batch: int) -> Fits:
+    """Returns what figures, tables and sentences show: time along each family, memory along the first against n."""
+    along_n = [family for family in found if family.axis == "n"][:1]
+    wanted = [(family, "total_seconds", way) for family in found for way in ways]
+    wanted += [(family, "peak_bytes", way) for family in along_n for way in ways]
+    return {key: _fitted(table, *key, batch) for key in wanted}
+
+
+def _fitted(table: pd.DataFrame, family: Family, metric: str, way: str, batch: int) -> dict[str, Slope]:
     """Returns the fitted slope of each label that has three sizes of the family or more."""
     found = {}
     for label, rows in of_family(table, family, metric, way, batch).groupby("label", sort=True):
@@ -101,24 +111,22 @@ class Grid:
     lines: tuple[tuple[str, tuple[Measured, ...]], ...]
 
 
-def of_all(table: pd.DataFrame, found: Sequence[Family], ways: Sequence[str], batch: int) -> Grid:
-    """Returns every estimator's exponents of time along each family, and of memory along the first against n."""
-    columns = [(family, "total_seconds", way) for family in found for way in ways]
-    columns += [(family, "peak_bytes", way) for family in found[:1] for way in ways]
-    heads, fits = [], []
-    for family, metric, way in columns:
-        fitted = exponents(table, family, metric, way, batch)
-        if fitted:
-            what = "memory" if metric == "peak_bytes" else "time"
-            heads.append(f"{what} in {family.axis} at {family.held}, {way}")
-            fits.append((family, fitted))
-    labels = sorted({label for _, fitted in fits for label in fitted})
-    lines = [(label, tuple(measured(own.get(label), f.axis, interval=False) for f, own in fits)) for label in labels]
+def of_all(fits: Fits) -> Grid:
+    """Returns every estimator's exponents, a column for each fit that has any."""
+    shown = {key: own for key, own in fits.items() if own}
+    heads = [
+        f"{'memory' if metric == 'peak_bytes' else 'time'} in {family.axis} at {family.held}, {way}"
+        for family, metric, way in shown
+    ]
+    lines = [
+        (label, tuple(measured(own.get(label), key[0].axis, interval=False) for key, own in shown.items()))
+        for label in sorted({label for own in shown.values() for label in own})
+    ]
     return Grid(tuple(heads), tuple(lines))
 
 
 def claims(
-    table: pd.DataFrame, found: Sequence[Family], ways: Sequence[str], batch: int
+    table: pd.DataFrame, found: Sequence[Family], ways: Sequence[str], fits: Fits
 ) -> list[tuple[Claim, list[Measured]]]:
     """Returns the claims about estimators that were timed, each with its exponents: per way, against n, then k."""
     lines = []
@@ -129,7 +137,7 @@ def claims(
         cells = []
         for way in ways:
             for family in axes_of(found):
-                own = exponents(table, family, "total_seconds", way, batch).get(label)
+                own = fits[family, "total_seconds", way].get(label)
                 cells.append(measured(own, family.axis, interval=True))
         lines.append((claim, cells))
     return lines

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from . import exponents, pareto, timing, units
+from . import pareto, tables, timing, units
+from .exponents import Fits, axes_of
 from .load import TARGET
 from .slopes import Family
 
@@ -16,7 +17,12 @@ _FACTOR = 2  # and of a ratio, its upper end over its lower
 
 
 def headlines(
-    table: pd.DataFrame, found: Sequence[Family], ways: Sequence[str], batch: int, fronts: Sequence[pareto.Matched]
+    table: pd.DataFrame,
+    found: Sequence[Family],
+    ways: Sequence[str],
+    batch: int,
+    fits: Fits,
+    fronts: Sequence[pareto.Matched],
 ) -> list[str]:
     """Returns the findings about cost, a sentence each; none about what was not timed, or is hardly known."""
     simple = str(timing.variant(table, "simple") or "")
@@ -33,18 +39,16 @@ def headlines(
             sentences.append(f"Time of {simple}, a step on {way}, batch {batch}: {'; '.join(parts)}.")
         grown = [
             f"{family.axis}^{slope.value:.2f} ({slope.low:.2f} to {slope.high:.2f}) at {family.held}"
-            for family in exponents.axes_of(found)
-            if (slope := exponents.exponents(own, family, "total_seconds", way, batch).get(simple))
-            and slope.high - slope.low < _KNOWN
+            for family in axes_of(found)
+            if (slope := fits[family, "total_seconds", way].get(simple)) and slope.high - slope.low < _KNOWN
         ]
         growth += [f"{' and '.join(grown)} on {way}"] if grown else []
     if growth:
         sentences.append(f"The time of {simple} grows as {'; '.join(growth)}.")
     for match in fronts[:1]:  # the others are beside it in their section
-        best = match.points[match.points["best"]].sort_values("seconds").to_dict("records")
-        choices = [_choice(row) for row in best]
-        own = match.points[match.points["best_of_law"] & ~match.points["best"]].sort_values("seconds")
-        also = [_choice(row) for row in own.to_dict("records")]
+        named = match.points[match.points["named"]].sort_values("seconds").to_dict("records")
+        choices = [_choice(row) for row in named if row["best"]]
+        also = [_choice(row) for row in named if not row["best"]]
         sentences.append(
             f"Least error for its time on {match.experiment}'s {match.problem}, n = {match.n}, k = {match.k}, "
             f"{match.way}, per row of a batch of {match.batch}: {', '.join(choices)}"
@@ -54,8 +58,10 @@ def headlines(
 
 
 def _choice(row: dict[str, Any]) -> str:
-    law = "" if row["law"] == TARGET else f"{row['law'].replace('_', ' ')}, "
-    return f"{row['label']} from {units.seconds(row['seconds'])} ({law}error {row['error']:.3g})"
+    """Returns a member of a front with its time and error, whose standard errors stand beside them."""
+    law = [] if row["law"] == TARGET else [row["law"].replace("_", " ")]
+    told = [*law, f"error {tables.show_sampled(row['error'], row['error_se'])}", *filter(None, [row["note"]])]
+    return f"{row['label']} from {units.seconds(row['seconds'], row['seconds_se'])} ({', '.join(told)})"
 
 
 def _between(ratios: pd.DataFrame) -> str:

@@ -31,8 +31,7 @@ def draw(slug: str, title: str, caption: str, points: pd.DataFrame) -> Figure:
         for column, dashes in (("best", "-"), ("best_of_law", "--")):
             steps = _stairs(points[points[column]].sort_values("seconds"), high, top)
             axes.plot(*steps, color=GREEN, linewidth=1.2, alpha=0.9, zorder=1, linestyle=dashes)
-        named = points["best"] | points["best_of_law"]
-        for row in points.assign(named=named).to_dict("records"):
+        for row in points.to_dict("records"):
             hue = hue_of(row["label"], row["plug_in"]) or INK
             style: dict[str, Any] = {"color": hue, "alpha": 1.0 if row["named"] or hue != INK else 0.6}
             reach = math.exp(Z95 * row["seconds_se"] / row["seconds"]) if row["seconds_se"] > 0 else 1.0
@@ -81,13 +80,12 @@ def _name_points(axes: Axes, points: pd.DataFrame, inches: tuple[float, float]) 
         x = (math.log(row["seconds"]) - left) / (right - left) * width
         return x, (row["error"] - bottom) / (top - bottom) * height
 
-    large = points["best"] | points["best_of_law"]
-    rows = points.assign(large=large).sort_values(["large", "seconds"], ascending=[False, True]).to_dict("records")
+    rows = points.sort_values(["named", "seconds"], ascending=[False, True]).to_dict("records")
     taken = [(x - 4.0, y - 4.0, x + 4.0, y + 4.0) for x, y in map(at, rows)]
     for row in rows:
         x, y = at(row)
         text = short(row["label"])
-        size = NAME + (1.2 if row["large"] else 0)
+        size = NAME + (1.2 if row["named"] else 0)
         long, tall = 0.6 * size * len(text), size * 1.1
         offers = [
             (x + side * (5 + 0.5 * long) + shift, y + lift)

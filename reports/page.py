@@ -46,7 +46,12 @@ def build(results: Results, history: pd.DataFrame | None = None, source: str = "
     sections = [section(name, rows) for name in EXPERIMENTS]
     others = sorted(set(rows["experiment"]) - set(EXPERIMENTS))
     cells = rows.groupby("status")["cell"].nunique()
-    timed = results.timings.groupby("status")["cell"].nunique()
+    failed = int(cells.get("failed", 0))
+    timed = results.timings.loc[results.timings["status"] == "ok", "cell"].nunique()
+    estimators = len({*rows["estimator"], *results.timings["estimator"]})
+    series = [*series_of(rows), *series_of(results.timings)]
+    counts = [f"{cells.get('ok', 0)} cells ok, {failed} failed"] if len(rows) else []
+    counts += [f"{timed} {'more' if counts else 'cells'} timed"] if len(results.timings) else []
     cost = scaling.section(results)
     changed = None if history is None else changes.section(history, source)
     context = {
@@ -57,14 +62,8 @@ def build(results: Results, history: pd.DataFrame | None = None, source: str = "
         "history": changed,
         "headlines": [*_headlines(sections, comparison, pairs), *(cost["headlines"] if cost else [])]
         + (changes.headline(changed) if changed else []),
-        "cells": {
-            "ok": int(cells.get("ok", 0)),
-            "failed": int(cells.get("failed", 0)),
-            "timed": int(timed.get("ok", 0)),
-            "untimed": int(timed.get("failed", 0)),
-        },
-        "estimators": len({*rows["estimator"], *results.timings["estimator"]}),
-        "series": series_of(rows),
+        "counts": [*counts, f"{estimators} estimators", ", ".join(dict.fromkeys(series))],
+        "failed": failed,
         "set_aside": rows.loc[rows["status"] == "ok", "cell"].nunique() - select(rows)["cell"].nunique(),
         "published": _published(comparison),
         "backends": {"rows": pairs.to_dict("records"), "verdict": backends.verdict(pairs)},
@@ -73,7 +72,7 @@ def build(results: Results, history: pd.DataFrame | None = None, source: str = "
         "store": results.store,
         "constants": listing.constants(rows),
         "row_count": len(rows),
-        "browser": Markup(listing.library() + listing.browser(rows)),  # noqa: S704 - itables escapes the cells itself
+        "browser": listing.library() + listing.browser(rows),
         "timings": _all_timings(results.timings),
         "rows_file": _compressed(rows[_stored(rows)]),
         "comparison_file": _compressed(comparison.drop(columns="index")),
@@ -103,7 +102,7 @@ def _all_timings(rows: pd.DataFrame) -> dict[str, Any] | None:
     return {
         "count": len(rows),
         "constants": listing.constants(shown),
-        "browser": Markup(listing.browser(shown, "timings")),  # noqa: S704 - as above
+        "browser": listing.browser(shown, "timings"),
         "file": _compressed(rows[_stored(rows)]),
     }
 

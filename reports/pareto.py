@@ -7,6 +7,7 @@ other parameters than it was judged with, its time stands in for the missing one
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,10 @@ class Matched:
     Attributes:
       experiment, problem: where the error is from.
       n, k, batch, way: where the time is from; `series` is the backend of the errors.
-      points: `label law plug_in reference seconds seconds_se error error_se best best_of_law note`, one an estimator;
-        seconds a row; `best`: on the front, `best_of_law`: on that of those that sample from the target law.
+      dtypes: of the errors, and of the times.
+      points: `label law plug_in reference seconds seconds_se error error_se best best_of_law named note`, one an
+        estimator; seconds a row; `best`: on the front, `best_of_law`: on that of those that sample from the target law,
+        `named`: on either.
       untimed: the labels that have an error and no time here.
     """
 
@@ -37,43 +40,64 @@ class Matched:
     k: int
     batch: int
     way: str
+    dtypes: tuple[str, str]
     points: pd.DataFrame
     untimed: tuple[str, ...]
 
 
-def matches(rows: pd.DataFrame, timings: pd.DataFrame, way: str) -> list[Matched]:
+def matches(rows: pd.DataFrame, timings: pd.DataFrame, ways: Sequence[str]) -> list[Matched]:
     """Returns the problems of `rows` with two timed estimators or more at their n and k, the paper's figures first.
 
     Args:
       rows: quality rows, `load.Results.rows`.
       timings: `timing.Timings.table`.
-      way: the way to take times from; of several batches the largest counts.
+      ways: the ways to take times from, in this order; of several batches the largest counts.
     """
-    own = timings[(timings["way"] == way) & (timings["metric"] == "total_seconds")]
+    totals = timings[timings["metric"] == "total_seconds"]
     found = []
     for experiment in sorted(rows["experiment"].unique()):
         for name, group in problems(rows, experiment):
-            n, k = int(group["n"].iloc[0]), int(group["k"].iloc[0])
-            sized = own[(own["n"] == n) & (own["k"] == k)]
+            sized = totals[(totals["n"] == group["n"].iloc[0]) & (totals["k"] == group["k"].iloc[0])]
             if sized.empty:
                 continue
-            sized = sized[sized["batch"] == sized["batch"].max()]
             errors = summarise(group)
-            errors = errors[(errors["metric"] == "error") & errors["value"].notna()]
+            series = series_of(group)[:1]
+            errors = errors[(errors["metric"] == "error") & errors["value"].notna() & errors["series"].isin(series)]
             if errors.empty:
                 continue
-            series = series_of(group)[0]
-            errors = errors[errors["series"] == series]
-            points = pd.DataFrame([point for row in errors.to_dict("records") if (point := _point(row, sized))])
-            if len(points) < 2:
-                continue
-            points["best"] = front(points)
-            points["best_of_law"] = front(points[points["law"] == TARGET]).reindex(points.index, fill_value=False)
             problem = f"{group['objective'].iloc[0]}{f' ({name})' if name else ''}"
-            untimed = tuple(sorted(set(errors["label"]) - set(points["label"])))
-            batch = int(sized["batch"].iloc[0])
-            found.append(Matched(experiment, problem, series, n, k, batch, way, points, untimed))
-    return sorted(found, key=lambda match: (_FIRST.get(match.experiment, 9), -len(match.points), match.experiment))
+            dtype = group.loc[group["series"] == series[0], "dtype"].iloc[0]
+            parts = (_matched(experiment, problem, dtype, errors, sized[sized["way"] == way]) for way in ways)
+            found += [match for match in parts if match]
+
+    def order(match: Matched) -> tuple[int, int, int, str]:
+        return ways.index(match.way), _FIRST.get(match.experiment, 9), -len(match.points), match.experiment
+
+    return sorted(found, key=order)
+
+
+def _matched(experiment: str, problem: str, dtype: str, errors: pd.DataFrame, sized: pd.DataFrame) -> Matched | None:
+    """Returns what the times of one way and size match of one problem's errors; None if that is no two estimators."""
+    sized = sized[sized["batch"] == sized["batch"].max()]
+    points = pd.DataFrame([point for row in errors.to_dict("records") if (point := _point(row, sized))])
+    if len(points) < 2:
+        return None
+    points["best"] = front(points)
+    points["best_of_law"] = front(points[points["law"] == TARGET]).reindex(points.index, fill_value=False)
+    points["named"] = points["best"] | points["best_of_law"]
+    first = sized.iloc[0]
+    return Matched(
+        experiment,
+        problem,
+        errors["series"].iloc[0],
+        int(first["n"]),
+        int(first["k"]),
+        int(first["batch"]),
+        first["way"],
+        (dtype, first["dtype"]),
+        points,
+        tuple(sorted(set(errors["label"]) - set(points["label"]))),
+    )
 
 
 def _point(row: dict[str, Any], sized: pd.DataFrame) -> dict[str, Any] | None:

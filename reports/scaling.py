@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from . import costs, curves, exponents, findings, fronts, pareto, slopes, timing, units
+from . import costs, curves, exponents, findings, fronts, pareto, slopes, tables, timing, units
+from .exponents import Fits
 from .load import Results
 from .slopes import Family
 from .svg import Figure, data_link
 from .timing import SIZE, Timings
 
-_FIGURES_OF_FRONTS = 1
 _SIZES_IN_RATIOS = 4
 
 
@@ -27,6 +27,7 @@ def section(results: Results) -> dict[str, Any] | None:
         "place": timings.place,
         "set_aside": timings.set_aside,
         "missing": reasons(timings.missing[timings.missing["status"] != "ok"]),
+        "failed": timings.missing.loc[timings.missing["status"] == "failed", "cell"].nunique(),
         "remarks": reasons(timings.missing[timings.missing["status"] == "ok"]),
         "facts": _facts(timings),
     }
@@ -38,25 +39,27 @@ def section(results: Results) -> dict[str, Any] | None:
     found = slopes.families(
         {label: set(zip(rows["n"], rows["k"], strict=True)) for label, rows in shown.groupby("label")}
     )
+    fits = exponents.fit_all(table, found, ways, batch)
     blocks = costs.blocks(table)
-    claimed = exponents.claims(table, found, ways, batch)
-    matched = [match for way in ways for match in pareto.matches(results.rows, table, way)[:_FIGURES_OF_FRONTS]]
+    drawn, further = _first_of_each_way(pareto.matches(results.rows, table, ways))
+    along = list(dict.fromkeys((family, metric) for family, metric, _ in fits))
     return about | {
         "measured": True,
-        "headlines": findings.headlines(table, found, ways, batch, matched),
+        "headlines": findings.headlines(table, found, ways, batch, fits, drawn),
         "batch": batch,
         "ways": timing.ways(table),
         "usual": ways,
         "repeats": _range(table.loc[table["metric"] == "total_seconds", "repeats"]),
-        "growth": [_growth(table, family, "total_seconds", ways, batch) for family in found],
-        "memory": [_growth(table, family, "peak_bytes", ways, batch) for family in found if family.axis == "n"][:1],
+        "growth": [_growth(table, *key, fits, batch) for key in along if key[1] != "peak_bytes"],
+        "memory": [_growth(table, *key, fits, batch) for key in along if key[1] == "peak_bytes"],
         "families": found,
-        "claims": {"axes": exponents.axes_of(found), "ways": ways, "lines": claimed},
-        "exponents": exponents.of_all(table, found, ways, batch),
+        "claims": {"axes": exponents.axes_of(found), "ways": ways, "lines": exponents.claims(table, found, ways, fits)},
+        "exponents": exponents.of_all(fits),
         **_opened(blocks),
         "ratios": [figure for figure in (*_backends(table, ways), *_modes(table)) if figure],
         "first": {"heads": costs.FIRST_CALL_HEADS, "lines": costs.first_calls(table)},
-        "fronts": [_front(match) for match in matched],
+        "fronts": [_front(match) for match in drawn],
+        "further": "; ".join(map(_where, further)),
         "unmatched": _unmatched(results.rows, table),
         "files": {
             "CSV": data_link("text/csv;charset=utf-8", costs.wide(table).encode()),
@@ -83,15 +86,14 @@ def _range(values: pd.Series[float]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _growth(table: pd.DataFrame, family: Family, metric: str, ways: Sequence[str], batch: int) -> dict[str, Any]:
+def _growth(table: pd.DataFrame, family: Family, metric: str, fits: Fits, batch: int) -> dict[str, Any]:
     """Returns a heading and a figure per way: time or memory along a family."""
     what = "Memory" if metric == "peak_bytes" else "Time"
     drawn = []
-    for way in ways:
+    for (_, _, way), fitted in ((key, own) for key, own in fits.items() if key[:2] == (family, metric)):
         rows = exponents.of_family(table, family, metric, way, batch)
         if rows["n"].nunique() * rows["k"].nunique() < 2:
             continue
-        fitted = exponents.exponents(table, family, metric, way, batch)
         measured = (
             "peak memory of one step, by the framework's own accounting"
             if what == "Memory"
@@ -118,9 +120,11 @@ def _slug(text: str) -> str:
 
 def _opened(blocks: list[costs.Block]) -> dict[str, Any]:
     """Returns the block that shows most, and the others, which are folded."""
-    most = max(
-        blocks, key=lambda block: (sum(len(line[1]) for line in block.lines), block.batch * block.n), default=None
-    )
+
+    def shows(block: costs.Block) -> tuple[int, int]:
+        return sum(cost is not None for _, own in block.lines for cost in own), block.batch * block.n
+
+    most = max(blocks, key=shows)
     return {"open": most, "folded": [block for block in blocks if block is not most]}
 
 
@@ -130,7 +134,7 @@ def _backends(table: pd.DataFrame, ways: Sequence[str]) -> list[Figure | None]:
     for device in sorted(table["device"].unique()):
         pair = {
             backend: way
-            for way in reversed(ways)
+            for way in ways
             for backend in ("torch", "jax")
             if ((table["way"] == way) & (table["backend"] == backend) & (table["device"] == device)).any()
         }
@@ -158,10 +162,10 @@ def _ratio_figure(table: pd.DataFrame, one: str, other: str, title: str, left: s
     if ratios.empty:
         return None
     counts = ratios.groupby(SIZE).size()
-    best = sorted(counts.index, key=lambda size: (-counts[size], -size[0] * size[1], size))
     # From small to large: the sizes that most estimators share, thinned to what a figure can hold.
     shared = sorted(
-        (size for size in best if counts[size] >= 0.7 * counts.max()), key=lambda size: (size[1] * size[0], size)
+        (size for size in counts.index if counts[size] >= 0.7 * counts.max()),
+        key=lambda size: (size[1] * size[0], size),
     )
     if len(shared) > _SIZES_IN_RATIOS:
         step = (len(shared) - 1) / (_SIZES_IN_RATIOS - 1)
@@ -184,22 +188,38 @@ def _front(match: pareto.Matched) -> dict[str, Any]:
     notes = [f"{point['label']} was {point['note']}" for point in match.points.to_dict("records") if point["note"]]
     if match.untimed:
         notes.append(f"not timed at this size: {', '.join(match.untimed)}")
+    errors, times = match.dtypes
     caption = (
-        f"Errors: {match.experiment}, {match.problem}, {match.series}; times: {match.way}, batch {match.batch}; "
-        f"both at n = {match.n}, k = {match.k} with the same parameters and samples. Lower left is better; filled and "
-        "joined: no other is both faster and nearer; dashed: the same among those that sample from the target law. A "
-        "cross is the exact gradient." + (f" Mind: {'; '.join(notes)}." if notes else "")
+        f"Errors: {match.experiment}, {match.problem}, {match.series}, in {errors}; times: {match.way}, batch "
+        f"{match.batch}, in {times}; both at n = {match.n}, k = {match.k} with the same samples, and with the same "
+        "parameters unless noted. Lower left is better; filled and joined: no other is both faster and nearer; dashed: "
+        "the same among those that sample from the target law. A cross is the exact gradient."
+        + (f" Mind: {'; '.join(notes)}." if notes else "")
     )
     slug = f"front-{match.experiment}-{_slug(match.problem)}-{match.n}-{match.k}-{_slug(match.way)}"
     figure = fronts.draw(slug, f"Error against time, {match.way}", caption, match.points)
-    best = match.points[match.points["best"] | match.points["best_of_law"]].sort_values("seconds").to_dict("records")
-    return {
-        "figure": figure,
-        "heading": f"{match.experiment}, {match.problem}, n = {match.n}, k = {match.k}, {match.way}",
-        "lines": [
-            {"label": row["label"], "time": units.seconds(row["seconds"], row["seconds_se"]), **row} for row in best
-        ],
-    }
+    named = match.points[match.points["named"]].sort_values("seconds").to_dict("records")
+    lines = [
+        row
+        | {
+            "time": units.seconds(row["seconds"], row["seconds_se"]),
+            "told": tables.show_sampled(row["error"], row["error_se"]),
+        }
+        for row in named
+    ]
+    return {"figure": figure, "heading": _where(match), "lines": lines}
+
+
+def _where(match: pareto.Matched) -> str:
+    return f"{match.experiment}, {match.problem}, n = {match.n}, k = {match.k}, {match.way}"
+
+
+def _first_of_each_way(found: Sequence[pareto.Matched]) -> tuple[list[pareto.Matched], list[pareto.Matched]]:
+    """Returns what is drawn, one problem a way, and the others, which are named: a figure each would bury the rest."""
+    drawn: dict[str, pareto.Matched] = {}
+    for match in found:
+        drawn.setdefault(match.way, match)
+    return list(drawn.values()), [match for match in found if match is not drawn[match.way]]
 
 
 def _unmatched(rows: pd.DataFrame, table: pd.DataFrame) -> str:

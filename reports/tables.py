@@ -97,6 +97,11 @@ def show(value: float | None, std_error: float | None, exact: bool) -> str:
     return f"{text.removeprefix('-') if float(text) == 0 else text} ± {std_error:.{decimals}f}"
 
 
+def show_sampled(value: float, std_error: float) -> str:
+    """Returns a value as `show` does, exact where its standard error is 0."""
+    return show(value, std_error, std_error == 0)
+
+
 def columns_of(rows: pd.DataFrame) -> tuple[Metric, ...]:
     """Returns the leaderboard's columns: the known metrics that the rows have, then whatever others they have."""
     present = set(rows["metric"]) - {"", *_BESIDE}

@@ -107,13 +107,24 @@ def test_page_with_two_thousand_timings_stays_light(tmp_path):
 def test_exponents_of_known_laws_stand_beside_what_the_paper_states(results, part):
     table = timing.choose(results).table
     found = slopes.families({"any": set(zip(table["n"], table["k"], strict=True))})
-    lines = exponents.claims(table, found, ["torch:cpu eager"], 64)
+    fits = exponents.fit_all(table, found, ["torch:cpu eager"], 64)
+    lines = exponents.claims(table, found, ["torch:cpu eager"], fits)
     by_name = {claim.estimator: [cell.order for cell in cells] for claim, cells in lines}
     in_n, in_k = by_name["estimators.paper_forms:SIMPLE_SEQUENTIAL"]
     assert (in_n, in_k) == pytest.approx((1, 1), abs=1e-9)
     assert by_name["simple"][1] == pytest.approx(0.1, abs=0.03)  # a little less, for the fixed cost
     assert "estimators.paper_forms:SIMPLE_DIVIDED" not in by_name  # not timed: no line
     assert "O(log n)" in part and "O(n k)" in part
+
+
+def test_memory_is_fitted_where_it_is_drawn_against_n_alone(results, section, tmp_path):
+    heads = [head for head in section["exponents"].heads if head.startswith("memory")]
+    held = section["memory"][0]["heading"].removeprefix("Memory against n, at ")
+    assert heads == [f"memory in n at {held}, {way}" for way in WAYS]
+    along_k = reports_store.timing_rows(sizes=[(64, k) for k in (1, 2, 4, 8)])
+    found = scaling.section(reports_store.timed(tmp_path / "s.sqlite", along_k))
+    assert found is not None and [family.axis for family in found["families"]] == ["k"]
+    assert found["memory"] == [] and not any("memory" in head for head in found["exponents"].heads)
 
 
 def test_ratios_are_of_medians_with_intervals_of_both_errors(results):
@@ -153,7 +164,20 @@ def test_sentences_quote_what_was_measured(section, text):
     ratios = [(20e-6 + 4e-7 * n * k**0.1) / (10e-6 + 2e-7 * n) for n, k in reports_store.SIZES]
     quoted = [float(number) for number in re.findall(r"([\d.]+)×", first)[:2]]
     assert quoted == pytest.approx([min(ratios), max(ratios)], rel=0.03)
-    assert any(sentence.startswith("Least error for its time on sweep") for sentence in section["headlines"])
+    (least,) = (sentence for sentence in section["headlines"] if sentence.startswith("Least error for its time"))
+    assert " on sweep's distance" in least and "sfe from 243 ± 2 ns (error 0.9988)" in least
+
+
+def test_sampled_error_of_a_headline_has_its_standard_error(tmp_path):
+    laws = {"softsub": (1e-4, 0, 0, 0), "simple": (1e-3, 0, 0, 0)}
+    results = reports_store.timed(tmp_path / "s.sqlite", reports_store.timing_rows(laws, ((10, 5),)))
+    section = scaling.section(results)
+    assert section is not None
+    told = (
+        "softsub [logits=theta] from 1.56 ± 0.02 µs (relaxed, error 0.2710 ± 0.0020, timed with its default parameters)"
+    )
+    assert told in section["headlines"][-1]
+    assert section["fronts"][0]["lines"][0]["told"] == "0.2710 ± 0.0020"
 
 
 def test_no_sentence_about_what_is_hardly_known(tmp_path):

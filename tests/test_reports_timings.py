@@ -23,7 +23,7 @@ def test_errors_meet_times_of_the_same_size_and_samples_alone(tmp_path):
     rows += reports_store.timing_rows({"softsub": (9.0, 0, 0, 0)}, ((10, 5),), backends={"torch": 1.0}, samples=8)
     rows += reports_store.timing_rows({"exact_enum": (9.0, 0, 0, 0)}, ((10, 4),), backends={"torch": 1.0})
     results = reports_store.timed(tmp_path / "s.sqlite", rows)
-    (match,) = pareto.matches(results.rows, timing.choose(results).table, "torch:cpu eager")
+    (match,) = pareto.matches(results.rows, timing.choose(results).table, ["torch:cpu eager"])
     assert (match.n, match.k, match.batch) == (10, 5, 64)
     points = match.points.set_index("label")
     assert points["seconds"].to_dict() == pytest.approx({"simple": 1e-3 / 64, "sfe": 2e-3 / 64})
@@ -34,11 +34,52 @@ def test_errors_meet_times_of_the_same_size_and_samples_alone(tmp_path):
 def test_time_with_other_parameters_stands_in_and_says_so(tmp_path):
     rows = reports_store.timing_rows(backends={"torch": 1.0}, params=json.dumps({"temperature": 0.1}))
     results = reports_store.timed(tmp_path / "s.sqlite", rows)
-    (match, *_) = pareto.matches(results.rows, timing.choose(results).table, "torch:cpu eager")
+    (match, *_) = pareto.matches(results.rows, timing.choose(results).table, ["torch:cpu eager"])
     notes = match.points.set_index("label")["note"]
     assert notes["softsub [logits=theta]"] == "timed with temperature 0.1"
     section = scaling.section(results)
     assert section is not None and "softsub [logits=theta] was timed with temperature 0.1" in str(section["fronts"])
+    (least,) = (sentence for sentence in section["headlines"] if sentence.startswith("Least error for its time"))
+    assert "error 0.2468, timed with temperature 0.1)" in least
+
+
+def test_errors_and_times_name_their_dtypes(tmp_path):
+    section = scaling.section(reports_store.timed(tmp_path / "s.sqlite", reports_store.timing_rows()))
+    assert section is not None
+    caption = section["fronts"][0]["figure"].caption
+    assert "sweep, distance, torch:cpu, in float64; times: torch:cpu eager, batch 64, in float32" in caption
+
+
+def test_problem_that_is_matched_and_not_drawn_is_named(tmp_path):
+    def two(_, save):
+        for estimator, error in (("simple", 0.2), ("sfe", 0.9)):
+            for k in (4, 8):
+                save(reports_store.cell_of(estimator, n=64, k=k), {"error": error}, experiment="sweep")
+
+    rows = reports_store.timing_rows(sizes=((64, 4), (64, 8)), backends={"torch": 1.0})
+    results = reports_store.timed(tmp_path / "s.sqlite", rows, fill=two)
+    section = scaling.section(results)
+    assert section is not None and len(section["fronts"]) == 1
+    assert section["further"] == "sweep, distance (k 8), n = 64, k = 8, torch:cpu eager"
+    assert f"not drawn: {section['further']}." in page.build(results)
+
+
+def test_failures_of_another_place_raise_no_alarm_here(tmp_path):
+    rows = reports_store.timing_rows(run="new")
+    rows += reports_store.timing_rows(status="failed", reason="OSError: no room", environment="laptop")
+    text = page.build(reports_store.timed(tmp_path / "s.sqlite", rows, {"new": "2027-01-01T00:00:00+00:00"}))
+    parsed = Page(text)
+    assert "timing cells failed" not in text and "environment laptop" in text
+    assert all(link[1:] in parsed.ids for link in parsed.links if link.startswith("#"))
+
+
+def test_block_that_is_open_is_the_one_with_most_values(tmp_path):
+    laws = dict.fromkeys("abc", (1e-3, 0, 0, 0))
+    rows = reports_store.timing_rows(laws, ((16, 1),))  # three estimators, two ways: six values
+    rows += reports_store.timing_rows({"a": (1e-3, 0, 0, 0)}, ((4096, 1),), backends={"torch": 1.0})
+    rows += reports_store.timing_rows(dict.fromkeys("bcd", (1e-3, 0, 0, 0)), ((4096, 1),), backends={"jax": 1.0})
+    section = scaling.section(reports_store.timed(tmp_path / "s.sqlite", rows))
+    assert section is not None and section["open"].name == "batch 64, n = 16, k = 1"
 
 
 def test_latest_environment_is_chosen_whatever_its_name(tmp_path):
@@ -98,6 +139,9 @@ def test_store_of_timings_alone_makes_a_page(tmp_path):
     text = page.build(results)
     Page(text)
     assert "No estimator was both judged and timed" in text
+    assert (
+        f"{2 * len(reports_store.LAWS)} cells timed; {len(reports_store.LAWS)} estimators; torch:cpu, jax:cpu." in text
+    )
     assert "python -m benchmarks run figure1" in text
 
 
