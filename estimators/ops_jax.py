@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import jax
@@ -40,21 +39,14 @@ def scan(
 
 def while_loop(going: Callable[[Any], Array], body: Callable[[Any], Any], carry: Any, limit: int) -> Any:
     """Runs `body` until nothing is going; see `Ops`."""
-    condition, step = _loop(going, body, limit)
-    return jax.lax.while_loop(condition, step, (0, carry))[1]
 
-
-@cache  # outside jit, a new function object would be compiled anew
-def _loop(
-    going: Callable[[Any], Array], body: Callable[[Any], Any], limit: int
-) -> tuple[Callable[[Any], Array], Callable[[Any], Any]]:
     def condition(state: tuple[Array, Any]) -> Array:
         return (state[0] < limit) & jnp.any(going(state[1]))
 
     def step(state: tuple[Array, Any]) -> tuple[Array, Any]:
         return state[0] + 1, body(state[1])
 
-    return condition, step
+    return jax.lax.while_loop(condition, step, (0, carry))[1]
 
 
 def top_k_mask(scores: Array, k: int) -> Array:

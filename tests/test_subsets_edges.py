@@ -15,8 +15,6 @@ from hypothesis import given, settings
 
 from estimators import ops as ops_module
 from estimators import subsets
-from estimators.subsets.product_tree import count_probability, grow
-from estimators.subsets.tilting import tilt
 
 # torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
@@ -239,45 +237,3 @@ def test_a_mask_of_any_size_is_as_good_as_never(name, dtype, mask):
             assert np.all(np.isfinite(np.asarray(masked)))
             # Some ten roundings of the largest numbers, log-partitions and products near 12.
             np.testing.assert_allclose(np.asarray(masked), np.asarray(absent), rtol=0, atol=170 * np.finfo(dtype).eps)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_logits_as_large_as_numbers_get_are_chosen(dtype):
-    ops = ops_module.load("torch:cpu", dtype)
-    theta = np.zeros((1, 20))
-    theta[0, :2] = 0.9 * np.finfo(dtype).max
-    uniforms = ops.asarray(np.random.default_rng(2).random((30, 1, 20)).astype(dtype))
-    for k in (2, 3, 19):
-        marginals = np.asarray(subsets.marginals(ops, ops.asarray(theta), k))[0]
-        np.testing.assert_allclose(marginals, [1.0] * 2 + [(k - 2) / 18] * 18, atol=4 * np.finfo(dtype).eps)
-        assert np.all(np.asarray(subsets.sample(ops, ops.asarray(theta), k, uniforms)).sum(axis=-1) == k)
-
-
-cluster = st.tuples(st.floats(-1e4, 1e4), st.sampled_from([0.0, 1e-6, 0.1, 10.0]), st.integers(1, 200))
-
-
-@modest
-@given(data=st.data(), clusters=st.lists(cluster, min_size=1, max_size=5), heavy=st.integers(0, 20))
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_tilt_makes_k_a_likely_count_whatever_the_logits(dtype, data, clusters, heavy):
-    rng = np.random.default_rng(len(clusters))
-    parts = [centre + width * rng.normal(size=count) for centre, width, count in clusters]
-    theta = np.concatenate([*parts, rng.standard_cauchy(1 + heavy)])
-    k = data.draw(st.integers(1, len(theta) - 1))
-    ops = ops_module.load("torch:cpu", dtype)
-    tilted = tilt(ops, ops.asarray(theta), k)
-    p, q = tilted.p.double(), tilted.q.double()
-    variance = float((p * q).sum())
-    excess = float(torch.where(p > q, -q, p).sum() + (p > q).sum() - k)  # of the mean count, not rounded at p near 1
-    spacing = np.spacing(np.abs(theta).max().astype(dtype))  # of the numbers that t is one of
-    # A quarter of the variance, or of the deviation, is what the tilt leaves; a thousandth is for rounding.
-    assert abs(excess) < 0.251 * min(variance, math.sqrt(variance)) + spacing * variance + 1e-9
-    total = count_probability(ops, grow(ops, tilted, k))
-    assert float(total) * math.sqrt(1 + 2 * math.pi * variance) > 0.5
-
-
-@pytest.mark.parametrize(("n", "k"), [(2, 1), (10_000, 1), (10_000, 9_999), (10_000, 5_000)])
-def test_the_tilt_of_equal_logits_gives_each_item_its_share(n, k):
-    ops = ops_module.load("torch:cpu")
-    p = tilt(ops, ops.asarray(np.full(n, 3.0)), k).p
-    np.testing.assert_allclose(np.asarray(p), k / n, atol=0.02 / n)

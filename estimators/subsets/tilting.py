@@ -7,8 +7,7 @@ anything that contributes to it, and sums of products of probabilities carry ful
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from functools import partial
 from typing import NamedTuple
 
 from ..ops import Array, Ops
@@ -16,8 +15,12 @@ from ..ops import Array, Ops
 # |Σσ − k| up to a quarter of the standard deviation costs P(Σ=k) 3 percent; where that is below 1, up to a quarter of
 # the variance keeps the chances of "one too many" and "one too few" nearly equal.
 _TOLERANCE = 0.25
-# One or two steps on normal logits, some twenty where they spread over 1e4 or more: the bracket is halved then.
+# Steps of a search for 64 rows of normal logits, n = 10 to 10,000: at most 2, with standard deviation 10 at most 11, with
+# 1e4 or 1e6 up to 74, from 1e8 on up to 33.
 _LIMIT = 100
+# The nearest logit is of another group than the threshold if the two are next to each other among large numbers; one
+# more search, among the numbers that are dense near that one, tells them apart.
+_ANCHORS = 3
 # A Σσ − k of no effect in numbers of this kind.
 _NOTHING = {"float32": 1e-9, "float64": 1e-18}
 
@@ -39,9 +42,9 @@ class Tilted(NamedTuple):
 
 def tilt(ops: Ops, theta: Array, k: int) -> Tilted:
     """Returns the tilted logits and their probabilities, for 0 < k < n. O(n) a step of the search; see `_LIMIT`."""
-    t = _shift(ops, ops.stop_gradient(theta), k)
-    x = theta + t
-    return Tilted(t, x, ops.sigmoid(x), ops.sigmoid(-x))
+    anchor, t = _shift(ops, ops.stop_gradient(theta), k)
+    x = theta - anchor + t
+    return Tilted(t - anchor, x, ops.sigmoid(x), ops.sigmoid(-x))
 
 
 def softplus(ops: Ops, tilted: Tilted) -> Array:
@@ -51,30 +54,31 @@ def softplus(ops: Ops, tilted: Tilted) -> Array:
     return xp.where(positive, tilted.x, 0.0) - xp.log(xp.where(positive, tilted.p, tilted.q))
 
 
-class _Search(NamedTuple):
-    """The state of the search: the problem, a bracket of t, and what is known at t.
+class _Point(NamedTuple):
+    """Where a search stands, every field `[..., 1]`.
 
-    Attributes, `[..., 1]` but for theta `[..., n]`:
-      theta, k, n, goal: the logits, the Σσ wanted, how many logits are finite, and the log-odds of k in n.
+    Attributes:
       t, low, high: the shift and a bracket of it.
       excess, variance: Σσ − k and Σσ(1 − σ) at t.
-      going: whether t is not yet good enough.
+      off: whether t is not good enough.
+      going: whether, besides, there are numbers left in the bracket.
     """
 
-    theta: Array
-    k: Array
-    n: Array
-    goal: Array
     t: Array
     low: Array
     high: Array
     excess: Array
     variance: Array
+    off: Array
     going: Array
 
 
-def _shift(ops: Ops, theta: Array, k: int) -> Array:
-    """Returns `[..., 1]` t with Σσ(θ + t) ≈ k, NaN in invalid rows."""
+def _shift(ops: Ops, theta: Array, k: int) -> tuple[Array, Array]:
+    """Returns `[..., 1]` anchor and t with Σσ(θ − anchor + t) ≈ k; t is NaN in invalid rows.
+
+    The anchor is 0 but where numbers as large as t are too far apart: there it is the logit next to -t. Logits near it,
+    of which alone Σσ depends, less the anchor are exact and small, and so is the t that is then sought.
+    """
     xp = ops.xp
     finite = theta > -xp.inf  # or +inf, in a row that comes to nothing below
     n = xp.sum(xp.astype(finite, theta.dtype), axis=-1, keepdims=True)
@@ -84,15 +88,30 @@ def _shift(ops: Ops, theta: Array, k: int) -> Array:
     # Where just k logits are finite the law is one subset, and no t gives Σσ = k: half an item less is sought.
     wanted = xp.where(n > k, float(k), k - 0.5)
     goal = xp.log(wanted / (n - wanted))
-    # Were all logits the top one, or the bottom one, k would be reached at the ends of the bracket.
-    low, high = goal - top, goal - bottom
-    start = xp.minimum(xp.maximum(goal - mean, low), high)
-    start = xp.where((n >= k) & (top < xp.inf), start, xp.nan)
-    return ops.while_loop(_going, _move(ops), _measure(ops, theta, wanted, n, goal, start, low, high), _LIMIT).t
+
+    def search(anchor: Array, start: Array) -> tuple[Array, Array, Array]:
+        """Returns the anchor, t, and whether it is off."""
+        centred = theta - anchor
+        # Were all logits the top one, or the bottom one, k would be reached at the ends of the bracket.
+        low = goal - (top - anchor)
+        high = xp.minimum(goal - (bottom - anchor), xp.finfo(theta.dtype).max)
+        move = partial(_move, ops, centred, wanted, n, goal)
+        point = _measure(ops, centred, wanted, xp.minimum(xp.maximum(start, low), high), low, high)
+        point = ops.while_loop(lambda point: point.going, move, point, _LIMIT)
+        return anchor, point.t, point.off
+
+    def search_nearer(found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        anchor, t, off = found
+        distance = xp.where(finite, xp.abs(theta - anchor + t), xp.inf)
+        nearest = xp.take_along_axis(theta, xp.argmin(distance, axis=-1, keepdims=True), axis=-1)
+        return search(xp.where(off, nearest, anchor), xp.where(off, 0.0, t))
+
+    start = xp.where((n >= k) & (top < xp.inf), goal - mean, xp.nan)
+    return ops.while_loop(lambda found: found[2], search_nearer, search(xp.zeros_like(top), start), _ANCHORS)[:2]
 
 
-def _measure(ops: Ops, theta: Array, k: Array, n: Array, goal: Array, t: Array, low: Array, high: Array) -> _Search:
-    """Returns the state at t."""
+def _measure(ops: Ops, theta: Array, k: Array, t: Array, low: Array, high: Array) -> _Point:
+    """Returns the point at t."""
     xp = ops.xp
     x = theta + t
     above = x > 0
@@ -102,38 +121,35 @@ def _measure(ops: Ops, theta: Array, k: Array, n: Array, goal: Array, t: Array, 
     excess = rest + (xp.sum(xp.astype(above, theta.dtype), axis=-1, keepdims=True) - k)
     variance = xp.sum(small - small * small, axis=-1, keepdims=True)
     tolerance = xp.where(variance < 1, variance, xp.sqrt(variance)) * _TOLERANCE
+    off = (xp.abs(excess) > tolerance) & (xp.abs(excess) > _NOTHING[ops.dtype])
     middle = _middle(ops, low, high)
-    between = (middle > low) & (middle < high)  # else t is as good as numbers are dense there
-    going = (xp.abs(excess) > tolerance) & (xp.abs(excess) > _NOTHING[ops.dtype]) & between
-    return _Search(theta, k, n, goal, t, low, high, excess, variance, going)
+    return _Point(t, low, high, excess, variance, off, off & (middle > low) & (middle < high))
 
 
 def _middle(ops: Ops, low: Array, high: Array) -> Array:
-    """Returns a number between the two: of their sizes, not of themselves, while they are far apart."""
+    """Returns a number between the two, if there is one: the mean of their sizes while they are far apart."""
     xp = ops.xp
-    return xp.where(high / 2 - low / 2 > 50, xp.sinh(xp.asinh(low) / 2 + xp.asinh(high) / 2), low / 2 + high / 2)
+    sizes = xp.sinh(xp.asinh(low) / 2 + xp.asinh(high) / 2)
+    # Its rounding is that of asinh times the size: of two large numbers near each other it may be outside.
+    apart = (high / 2 - low / 2 > 50) & (sizes > low) & (sizes < high)
+    return xp.where(apart, sizes, low / 2 + high / 2)
 
 
-def _going(search: _Search) -> Array:
-    return search.going
+def _move(ops: Ops, theta: Array, k: Array, n: Array, goal: Array, point: _Point) -> _Point:
+    """Takes one step of Newton's method, or halves the bracket.
 
-
-# One function object an Ops: outside jit, jax compiles a loop anew for every new body.
-@cache
-def _move(ops: Ops) -> Callable[[_Search], _Search]:
+    Args:
+      theta, k, n, goal: the logits, the Σσ wanted, how many logits are finite, and the log-odds of k in n.
+      point: where the search stands.
+    """
     xp = ops.xp
-
-    def move(search: _Search) -> _Search:
-        """Takes one step of Newton's method, or halves the bracket."""
-        theta, k, n, goal, t, low, high, excess, variance, going = search
-        low, high = xp.where(excess > 0, low, t), xp.where(excess > 0, t, high)
-        total = excess + k
-        # Far off, on the log-odds of Σσ/n, which are nearly straight in t.
-        far = (xp.log(total / (n - total)) - goal) * total * (n - total) / (n * variance)
-        # Near, on Σσ − k taken for a sinh of t, which it is between two groups of logits far apart.
-        ratio = xp.clip(excess / variance, -0.999999, 0.999999)
-        new = t - xp.where(xp.abs(excess) < variance, xp.atanh(ratio), far)
-        new = xp.where((new > low) & (new < high), new, _middle(ops, low, high))
-        return _measure(ops, theta, k, n, goal, xp.where(going, new, t), low, high)
-
-    return move
+    t, low, high, excess, variance, _, going = point
+    low, high = xp.where(excess > 0, low, t), xp.where(excess > 0, t, high)
+    total = excess + k
+    # Far off, on the log-odds of Σσ/n, which are nearly straight in t.
+    far = (xp.log(total / (n - total)) - goal) * total * (n - total) / (n * variance)
+    # Near, on Σσ − k taken for a sinh of t, which it is between two groups of logits far apart.
+    ratio = xp.clip(excess / variance, -0.999999, 0.999999)
+    new = t - xp.where(xp.abs(excess) < variance, xp.atanh(ratio), far)
+    new = xp.where((new > low) & (new < high), new, _middle(ops, low, high))
+    return _measure(ops, theta, k, xp.where(going, new, t), low, high)

@@ -1,0 +1,114 @@
+"""The tilt, and what rests on it, on logits of every scale: groups far apart, and numbers far apart within a group."""
+
+from __future__ import annotations
+
+import math
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+from estimators import ops as ops_module
+from estimators import subsets
+from estimators.subsets.product_tree import count_probability, grow
+from estimators.subsets.tilting import tilt
+from estimators.torch import SubsetLayer
+
+BIG = [
+    *(("float32", big) for big in (1e3, 2e7, 3e7, 1e8, 1e15, 1e30, 1e37)),
+    *(("float64", big) for big in (1e3, 1e8, 1e16, 1e17, 1e30, 1e300)),
+]
+
+
+def shares(groups, k):
+    """Returns the marginals of items in groups so far apart that those of a higher group all go first."""
+    above = (groups[:, None] < groups).sum(axis=1)
+    size = (groups[:, None] == groups).sum(axis=1)
+    return np.clip((k - above) / size, 0, 1)
+
+
+@pytest.mark.parametrize("backend", ["torch:cpu", "jax:cpu"])
+@pytest.mark.parametrize(("dtype", "big"), BIG)
+def test_groups_at_multiples_of_a_large_number_are_served_in_their_order(backend, dtype, big):
+    ops, rng = ops_module.load(backend, dtype), np.random.default_rng(0)
+    n, k, rows, samples = 40, 13, 200, 3
+    # From two groups to eight, every one of several sizes; some without 0, where a shift is not lost in rounding.
+    groups = rng.integers(-4, rng.integers(-2, 5, size=(rows, 1)), size=(rows, n))
+    theta = ops.asarray((groups * big).astype(dtype))
+    marginals = np.asarray(subsets.marginals(ops, theta, k), "float64")
+    expected = np.array([shares(row, k) for row in groups])
+    np.testing.assert_allclose(marginals, expected, rtol=0, atol=4 * np.finfo(dtype).eps)
+    uniforms = ops.asarray(rng.random((samples, rows, n)).astype(dtype))
+    z = np.asarray(subsets.sample(ops, theta, k, uniforms), "float64")
+    assert set(np.unique(z)) == {0.0, 1.0} and np.all(z.sum(axis=-1) == k)
+    assert np.all(z[:, expected == 1] == 1) and np.all(z[:, expected == 0] == 0)
+
+
+@pytest.mark.parametrize(("size", "k"), [(5, 2), (400, 10), (400, 200), (400, 399)])
+def test_a_group_that_is_large_and_equal_is_sampled_evenly(size, k):
+    theta = torch.tensor([[1e8] * size + [0.0] * 5], requires_grad=True)
+    ops = ops_module.load("torch:cpu", "float32")
+    z = SubsetLayer("simple", k=k)(theta)
+    assert set(z.unique().tolist()) <= {0.0, 1.0} and z.sum() == k
+    z.square().sum().backward()
+    assert torch.all(torch.isfinite(theta.grad))
+    count = math.lgamma(size + 1) - math.lgamma(k + 1) - math.lgamma(size - k + 1)  # log C(size, k)
+    assert subsets.entropy(ops, theta, k).item() == pytest.approx(count, rel=1e-5)
+    assert subsets.log_prob(ops, theta, k, z).item() == pytest.approx(-count, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["torch:cpu", "jax:cpu"])
+def test_a_row_is_what_it_is_alone_whatever_the_others_need(name):
+    ops, rng = ops_module.load(name, "float32"), np.random.default_rng(1)
+    theta = rng.normal(size=(3, 20))
+    theta[1] = np.where(theta[1] > 0, 1e8, 0)
+    alone = [np.asarray(subsets.marginals(ops, ops.asarray(row[None].astype("float32")), 7))[0] for row in theta]
+    together = np.asarray(subsets.marginals(ops, ops.asarray(theta.astype("float32")), 7))
+    np.testing.assert_allclose(together, alone, rtol=0, atol=2 * np.finfo("float32").eps)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logits_as_large_as_numbers_get_are_chosen(dtype):
+    ops = ops_module.load("torch:cpu", dtype)
+    theta = np.zeros((1, 20))
+    theta[0, :2] = 0.9 * np.finfo(dtype).max
+    uniforms = ops.asarray(np.random.default_rng(2).random((30, 1, 20)).astype(dtype))
+    for k in (2, 3, 19):
+        marginals = np.asarray(subsets.marginals(ops, ops.asarray(theta), k))[0]
+        np.testing.assert_allclose(marginals, [1.0] * 2 + [(k - 2) / 18] * 18, atol=4 * np.finfo(dtype).eps)
+        assert np.all(np.asarray(subsets.sample(ops, ops.asarray(theta), k, uniforms)).sum(axis=-1) == k)
+
+
+cluster = st.tuples(
+    st.one_of(st.floats(-1e4, 1e4), st.floats(-1e30, 1e30)),
+    st.sampled_from([0.0, 1e-6, 0.1, 10.0]),
+    st.integers(1, 200),
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(data=st.data(), clusters=st.lists(cluster, min_size=1, max_size=5), heavy=st.integers(0, 20))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_tilt_makes_k_a_likely_count_whatever_the_logits(dtype, data, clusters, heavy):
+    rng = np.random.default_rng(len(clusters))
+    parts = [centre + width * rng.normal(size=count) for centre, width, count in clusters]
+    theta = np.concatenate([*parts, rng.standard_cauchy(1 + heavy)])
+    k = data.draw(st.integers(1, len(theta) - 1))
+    ops = ops_module.load("torch:cpu", dtype)
+    tilted = tilt(ops, ops.asarray(theta), k)
+    p, q = tilted.p.double(), tilted.q.double()
+    variance = float((p * q).sum())
+    excess = float(torch.where(p > q, -q, p).sum() + (p > q).sum() - k)  # of the mean count, not rounded at p near 1
+    # A quarter of the variance, or of the deviation, is what the tilt leaves; a thousandth is for rounding.
+    assert abs(excess) < 0.251 * min(variance, math.sqrt(variance)) + 1e-9
+    total = count_probability(ops, grow(ops, tilted, k))
+    assert float(total) * math.sqrt(1 + 2 * math.pi * variance) > 0.5
+
+
+@pytest.mark.parametrize(("n", "k"), [(2, 1), (10_000, 1), (10_000, 9_999), (10_000, 5_000)])
+def test_the_tilt_of_equal_logits_gives_each_item_its_share(n, k):
+    ops = ops_module.load("torch:cpu")
+    p = tilt(ops, ops.asarray(np.full(n, 3.0)), k).p
+    np.testing.assert_allclose(np.asarray(p), k / n, atol=0.02 / n)
