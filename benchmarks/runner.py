@@ -6,6 +6,7 @@ import datetime
 import time
 import tomllib
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -49,6 +50,8 @@ def plans(names: Sequence[str], choices: Mapping[str, Any]) -> list[Plan | Clock
 def _plan(experiment: Experiment | ClockExperiment, options: Mapping[str, Any], preset: str) -> Plan | ClockPlan:
     options = dict(options)
     names = options.pop("backend_names", None)
+    if names is not None and not split_selectors([names]):
+        raise ValueError(f"--backend {names!r} names no backend")
     names = backends.installed() if names is None else split_selectors([names])
     if not names:
         raise ValueError("no backend is installed: pip install 'subsetgrad[torch]' or 'subsetgrad[jax]'")
@@ -129,7 +132,8 @@ def run(wanted: Sequence[Plan | ClockPlan], path: Path, *, dry_run: bool, force:
     if dry_run and not path.exists():  # a look makes no file
         return _announce(cells, cells, path, console, show=True)
     with Store(path) as store:
-        missing = engine.todo(cells, store, code, force=force, efforts=_efforts(wanted))
+        efforts = _efforts(wanted)
+        missing = engine.todo(cells, store, code, force=force, efforts=efforts)
         _announce(cells, missing, path, console, show=dry_run)
         if dry_run:
             return 0
@@ -138,7 +142,7 @@ def run(wanted: Sequence[Plan | ClockPlan], path: Path, *, dry_run: bool, force:
         if not missing:
             return 0
         try:
-            return 1 if _compute(missing, wanted, store, console, code, command) else 0
+            return 1 if _compute(missing, wanted, efforts, store, console, code, command) else 0
         except KeyboardInterrupt:
             console.print("Interrupted. What was computed is stored; the same command goes on from there.")
             return 130
@@ -165,6 +169,7 @@ def _announce(cells: Sequence[AnyCell], missing: Sequence[AnyCell], path: Path, 
 def _compute(
     missing: list[AnyCell],
     wanted: Sequence[Plan | ClockPlan],
+    efforts: Mapping[AnyCell, Effort],
     store: Store,
     console: Console,
     code: Mapping[str, str],
@@ -202,11 +207,11 @@ def _compute(
                 spoken = now
                 console.print(f"{progress.tasks[task].completed:.0f} of {len(missing)} cells, {left}", highlight=False)
 
-        def keep(found: Iterable[engine.Outcome]) -> int:
+        def keep(found: Iterable[engine.Outcome]) -> Counter[str]:
             return engine.keep(found, store, laws=laws, fingerprints=code, run=run_id, report=report)
 
-        failures = keep(engine.outcomes(cell for cell in missing if isinstance(cell, Cell)))
-        untimed, efforts = set(missing), _efforts(wanted)
+        counts = keep(engine.outcomes(cell for cell in missing if isinstance(cell, Cell)))
+        untimed = set(missing)
         # Times last: jax starts its threads once, for all cores or, pinned, for those that are timed.
         for one in wanted:
             if not isinstance(one, ClockPlan):
@@ -221,16 +226,15 @@ def _compute(
                 doing=lambda text: progress.update(task, description=text),
             )
             with closing(timed):  # the lock of the machine is given back even if storing fails
-                failures += keep(timed)
+                counts += keep(timed)
     seconds = time.perf_counter() - begun
     # Threads are known only once a framework is loaded.
     document |= {"seconds": round(seconds, 2), "threads": backends.threads()}
     document["finished"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     store.finish_run(run_id, document)
-    console.print(
-        f"{len(missing) - failures} cells computed in {seconds:.1f} s" + f", {failures} failed" * bool(failures)
-    )
-    return failures
+    others = "".join(f", {counts[status]} {status}" for status in ("skipped", "failed") if counts[status])
+    console.print(f"{counts['ok']} cells computed in {seconds:.1f} s{others}")
+    return counts["failed"]
 
 
 def _left(seconds: float | None) -> str:

@@ -59,6 +59,7 @@ MISTAKES = [  # arguments, what the one line says
     (("--objective", "distance[extension=cube]"), "objective distance has no extension 'cube'; choose square, linear"),
     (("--objective", "distance[scale=2]"), "objective distance has no option 'scale'; it has: extension"),
     (("--backend", "numpy"), "--backend 'numpy' is not known; choose from torch:cpu,"),
+    (("--backend", ","), "--backend ',' names no backend"),
     (("--backend", "torch:tpu"), "--backend 'torch:tpu' is not known; choose from torch:cpu,"),
     (("-n", "8"), "n=8: figure1 has n=10 by definition; use the experiment sweep for others"),
     (("-k", "2,3"), "k=2,3: figure1 has k=5 by definition; use the experiment sweep for others"),

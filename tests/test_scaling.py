@@ -140,6 +140,10 @@ class TestResume:
         states = {row["estimator"]: (row["status"], row["reason"][:32]) for row in rows_of(store)}
         assert states.pop("broken_plug_in:RAISES") == ("failed", "FloatingPointError: it overflowed"[:32])
         assert {status for status, _ in states.values()} == {"ok"} and len(states) == 2
+        with sqlite3.connect(store) as stored:  # what it spent is spent
+            ((seconds,),) = stored.execute("SELECT seconds FROM cell WHERE status = 'failed'")
+        stored.close()
+        assert seconds > 0
         assert "1 to compute" in words(call(*arguments))
 
     def test_an_interrupt_keeps_the_groups_that_are_done(self, store, monkeypatch):

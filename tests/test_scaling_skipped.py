@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ class TestSkipped:
         arguments = (*TIMING, "-n", 2048, "-k", 256, "-e", "softsub,imle_gumbel", "--store", store)
         result = call(*arguments)
         assert result.exit_code == 0 and "skipped: softsub[" in words(result)
+        assert re.search(r"\b1 cells computed in [\d.]+ s, 1 skipped", words(result))
         rows = {row["estimator"]: row for row in rows_of(store) if row["metric"] in ("", "peak_bytes")}
         assert (rows["softsub"]["status"], rows["softsub"]["metric"]) == ("skipped", "")
         assert "GiB (expected from small sizes), over the budget of" in rows["softsub"]["reason"]

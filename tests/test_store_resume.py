@@ -19,8 +19,8 @@ def resume(opened, cells, fingerprint="code-1", *, force=False):
     outcomes = []
     laws = dict.fromkeys(codes, "conditional_poisson")
     computed = engine.outcomes(missing)
-    failures = engine.keep(computed, opened, laws=laws, fingerprints=codes, run="run-1", report=outcomes.append)
-    assert failures == sum(bool(outcome.reason) for outcome in outcomes)
+    counts = engine.keep(computed, opened, laws=laws, fingerprints=codes, run="run-1", report=outcomes.append)
+    assert counts["failed"] == sum(bool(outcome.reason) for outcome in outcomes)
     return [outcome.cell.estimator for outcome in outcomes]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ def todo(
       fingerprints: estimator name -> hash of the code that its results depend on.
       force: whether good results count for nothing.
       efforts: of cells of time. A result is good if its interval is as narrow as is asked for, or if as large a budget
-        was spent on it: one table does not mix the readings of a quick look with others.
+        was spent on it, so that a quick look's readings do not stand for those that a longer run would take.
     """
     done = {} if force else store.done()
     return [cell for cell in cells if not _is_good(done.get(cell.key), fingerprints[cell.estimator], efforts.get(cell))]
@@ -87,7 +88,7 @@ def keep(
     fingerprints: Mapping[str, str],
     run: str,
     report: Callable[[Outcome], None],
-) -> int:
+) -> Counter[str]:
     """Stores every outcome as it comes.
 
     Args:
@@ -99,9 +100,9 @@ def keep(
       report: called after each cell.
 
     Returns:
-      How many cells failed.
+      How many cells ended with each status.
     """
-    failures = 0
+    counts: Counter[str] = Counter()
     for outcome in found:
         name = outcome.cell.estimator
         store.save(
@@ -116,9 +117,9 @@ def keep(
             spent=outcome.spent,
             half_width=outcome.half_width,
         )
-        failures += outcome.status == "failed"
+        counts[outcome.status] += 1
         report(outcome)
-    return failures
+    return counts
 
 
 class Forecast:

@@ -87,9 +87,10 @@ def alone(command: str, notice: Callable[[str], None], path: Path | None = None)
     """
     path = path or LOCK
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        # Not through a link, by which another user could have a file of ours emptied.
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except PermissionError:  # another user's: it can be locked, and not written
-        file = os.open(path, os.O_RDONLY)
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         told = False
         while True:

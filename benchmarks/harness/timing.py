@@ -64,12 +64,13 @@ def _of_group(group: Sequence[TimingCell], effort: Effort, doing: Callable[[str]
     ended: dict[TimingCell, Outcome] = {}
     for cell in group:
         doing(f"{cell.estimator} n={cell.n} k={cell.k}: first call")
+        begun = time.perf_counter()
         try:
             ready[cell] = prepare(cell)
         except SkippedError as why:
-            ended[cell] = Outcome(cell, 0.0, reason=str(why), status="skipped", spent=why.spent)
+            ended[cell] = Outcome(cell, time.perf_counter() - begun, reason=str(why), status="skipped", spent=why.spent)
         except Exception as error:  # an estimator may raise anything; its cell says so
-            ended[cell] = Outcome(cell, 0.0, reason=failure(error), status="failed")
+            ended[cell] = Outcome(cell, time.perf_counter() - begun, reason=failure(error), status="failed")
     doing(f"n={first.n} k={first.k}: {len(ready)} in turns")
     start = time.perf_counter()
     timed = clock.measure(
