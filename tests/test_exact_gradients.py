@@ -79,6 +79,17 @@ class TestExactGradient:
         found = exact.gradient(exact.Law(law, "f_of_mean"), torch64, objective, "direct", theta, parameters, 2)
         np.testing.assert_allclose(found, oracles.finite_difference(at_the_mean, theta), atol=1e-8)
 
+    def test_of_f_at_the_mean_of_the_conditional_poisson_it_needs_no_subsets(self, torch64):
+        objective, theta, parameters = problem("smooth", 60)
+        f = objective.extensions["direct"]
+        halved = exact.Law("conditional_poisson", "f_of_mean", logits=lambda _, theta, **__: theta / 2)
+        found = exact.gradient(halved, torch64, objective, "direct", theta, parameters, 20)
+
+        def at_the_mean(logits):
+            return float(f(np, oracles.log_space(logits / 2, 20)[1], parameters))
+
+        np.testing.assert_allclose(found, oracles.finite_difference(at_the_mean, theta), atol=1e-7)
+
     def test_out_of_reach_there_is_none(self, torch64):
         objective, theta, parameters = problem("smooth", 40)
         for law in ("conditional_poisson", "plackett_luce"):

@@ -19,7 +19,7 @@ from estimators.subsets.enumeration import LIMIT
 from .objectives import Objective, Parameters
 
 CONDITIONAL_POISSON, PLACKETT_LUCE = "conditional_poisson", "plackett_luce"
-MAX_NUMBERS = 5_000_000  # of all subsets together: 40 MB, and a few times that in work
+MAX_NUMBERS = 5_000_000  # in all subsets together, or in the table of all pairs: 40 MB, and a few times that in work
 
 
 def target_label(estimator: Estimator) -> str:
@@ -77,6 +77,7 @@ def gradient(
     if k in (0, n):
         return np.zeros(n)  # a single subset: nothing depends on theta
     enumerable = math.comb(n, k) <= LIMIT and math.comb(n, k) * n <= MAX_NUMBERS
+    by_subsets = law.name == PLACKETT_LUCE or law.functional == "mean_of_f"
     plain = law.name == CONDITIONAL_POISSON and law.functional == "mean_of_f" and law.logits is None
     on_device = {name: ops.asarray(value) for name, value in parameters.items()}
     if plain and enumerable:
@@ -86,7 +87,7 @@ def gradient(
         return np.asarray(product)
     if plain and objective.pairwise is not None and n * n * (k + 1) <= MAX_NUMBERS:
         return np.asarray(_pairwise(ops, objective.pairwise, k)(ops.asarray(theta), on_device)[1])
-    if not enumerable or (law.name == PLACKETT_LUCE and n > plackett_luce.MAX_ITEMS):
+    if (by_subsets and not enumerable) or (law.name == PLACKETT_LUCE and n > plackett_luce.MAX_ITEMS):
         return None
     function = _value_and_grad(law, ops, objective, extension, k)
     return np.asarray(function(ops.asarray(theta), on_device)[1])
