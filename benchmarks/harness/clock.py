@@ -21,7 +21,7 @@ import numpy as np
 Step = Callable[[], Any]
 Read = Callable[[Step, int], float]  # (step, calls) -> seconds of all the calls
 
-LEAST_READING = 1e-3  # seconds: 10,000 times the clock's own resolution
+LEAST_READING = 1e-3  # seconds: 2,000 times the resolution of CUDA's events, 0.5 µs; the clock's is finer
 LEAST_READINGS = 10  # before the interval may end a measurement: early ones are narrow by luck
 _PERCENT = 95  # of the interval
 _SIGMAS = statistics.NormalDist().inv_cdf((100 + _PERCENT) / 200)
@@ -84,10 +84,8 @@ def difference(long: Timing, short: Timing, relative_target: float) -> Timing:
     """Returns `long` less `short`, reading by reading: those of one round follow each other, so that drift cancels.
 
     Raises:
-      ValueError: they are of different measurements.
+      ValueError: they have different numbers of readings.
     """
-    if len(long.readings) != len(short.readings):
-        raise ValueError(f"{len(long.readings)} and {len(short.readings)} readings are not pairs of the same rounds")
     return summary([a - b for a, b in zip(long.readings, short.readings, strict=True)], relative_target)
 
 
@@ -129,7 +127,6 @@ def measure(
     budget_seconds: float,
     relative_target: float = 0.02,
     read: Read = by_clock,
-    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, dict[str, Timing] | Exception]:
     """Returns for each contestant the timing of each of its steps, or the exception that one of them raised.
 
@@ -139,7 +136,6 @@ def measure(
       relative_target: half of the median's interval over the median, at which a contestant is done. That the interval
         decides when to stop makes it a little too narrow, the less so the more readings there are.
       read: `by_clock` or `by_cuda_events`.
-      progress: called with a contestant's name when it is done.
     """
     results: dict[str, dict[str, Timing] | Exception] = {}
     turns = {name: _Turn(steps, read, budget_seconds) for name, steps in contestants.items()}
@@ -156,7 +152,6 @@ def measure(
                 found = error
             if found is not None:
                 results[name] = found
-                progress(name)
         act = _Turn.go
     return {name: results[name] for name in contestants}
 

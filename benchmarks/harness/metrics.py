@@ -156,8 +156,8 @@ def sampled_measurements(batches: Moments, references: dict[str, np.ndarray], re
             for name, replay in replays.items()
         }
         # The root is floored at 0, where its own spread vanishes; the square's does not.
-        square, square_error = float(values["relative_bias"]) ** 2, errors[SQUARED]
-        errors["relative_bias"] = square_error / max(2 * np.sqrt(square), np.sqrt(square_error), 1e-300)
+        root, square_error = float(values["relative_bias"]), errors[SQUARED]
+        errors["relative_bias"] = square_error / max(2 * root, np.sqrt(square_error), 1e-300)
         for metric in ("zero_probability", "descent_probability"):
             errors[metric] = max(errors[metric], 1 / replicates)  # no event seen is not certainty
         for metric in QUALITY_METRICS:

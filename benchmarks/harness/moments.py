@@ -190,7 +190,7 @@ def sampled_moments(question: Question, source: NoiseSource, replicates: int, re
 
 
 def _add(group: list[Moments]) -> Moments:
-    """Returns the sum: each part already carries the weight 1/batch of each of its replicates."""
+    """Returns the sum: in each part the rows are weighted already."""
     return Moments(**{name: sum(getattr(part, name) for part in group) for name in vars(group[0])})
 
 
