@@ -6,12 +6,14 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from estimators import Estimator, get
+from estimators import Estimator
 
-from .grid import parse_selector, split_selectors
+from .grid import refuse_below_one, resolve, split_selectors
 from .harness import backends, provenance
 from .harness.cell import Effort, TimingCell
 from .harness.steps import MODES
+
+BATCH = 64  # rows of theta in one step
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,6 @@ class Sweep:
     Attributes:
       estimators: `name` or `name[param=value,...]`.
       sizes: pairs of n and k.
-      batch: rows of theta.
       dtypes: `float32`, `float64`.
       effort: how well.
       other_modes_up_to: at up to this n, every mode of a backend is timed, above it only that of its users.
@@ -30,7 +31,6 @@ class Sweep:
     estimators: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
     effort: Effort
-    batch: tuple[int, ...] = (64,)
     dtypes: tuple[str, ...] = ("float32",)
     other_modes_up_to: int = 0
 
@@ -80,7 +80,8 @@ def clock_plan(
     Args:
       experiment, preset: what to time.
       backend_names: where.
-      estimators, batch, dtype: in the place of the preset's.
+      estimators, dtype: in the place of the preset's.
+      batch: rows of theta, `BATCH` if left out.
       n, k: one of them keeps the preset's values of the other, in so far as k <= n/2.
       samples: S, 1 if left out.
       mode: `eager`, `compiled` or both, with a comma; at any n.
@@ -89,31 +90,26 @@ def clock_plan(
       ValueError: an unknown estimator, parameter, backend or mode, or a size out of range.
     """
     sweep = experiment.presets[preset]
-    for option, values in (("-n", n), ("--batch", batch)):
-        if values and min(values) < 1:
-            raise ValueError(f"{option} {min(values)} is too small; it is at least 1")
+    refuse_below_one("-n", n or ())
+    refuse_below_one("--batch", batch or ())
     known = MODES["torch"]
     modes = split_selectors([mode or ""])
     for name in modes:
         if name not in known:
             raise ValueError(f"--mode {name!r} is not known; choose from {', '.join(known)}")
-    chosen = []
-    for text in estimators or sweep.estimators:
-        name, given = parse_selector(text)
-        record = get(name)
-        chosen.append((record, name, tuple(sorted(record.resolve_params(given).items()))))
+    chosen = resolve(estimators or sweep.estimators)
     environment = provenance.environment()
     cells: list[TimingCell] = []
     sizes, skipped = _sizes(sweep, n, k)
     axes = itertools.product(
         sorted(sizes),
-        batch or sweep.batch,
+        batch or (BATCH,),
         [backends.parse(name) for name in backend_names],
         (dtype,) if dtype else sweep.dtypes,
         known,
         chosen,
     )
-    for (items, choices), rows, (backend, device), kind, how, (record, name, params) in axes:
+    for (items, choices), rows, (backend, device), kind, how, (name, record, params) in axes:
         if how not in (modes or MODES[backend][: 2 if items <= sweep.other_modes_up_to else 1]):
             continue
         if not 1 <= choices <= items / 2:
@@ -169,10 +165,8 @@ def _sizes(sweep: Sweep, n: Sequence[int] | None, k: Sequence[int] | None) -> tu
 
 def _reason(experiment: ClockExperiment, record: Estimator, name: str, n: int, k: int, backend: str) -> str:
     """Returns why a cell is left out, or nothing."""
-    if backend not in record.backends:
-        return f"runs on {', '.join(record.backends)}, not on {backend}"
     try:
-        record.check_size(n, k)
+        backends.check(record, backend, n, k)
     except ValueError as error:
         return str(error)
     largest, why = experiment.largest_n.get(name, (n, ""))

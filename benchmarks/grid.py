@@ -86,36 +86,28 @@ def plan(experiment: Experiment, backend_names: Sequence[str], replicates: int) 
     for seed in experiment.seeds:
         if not 0 <= seed < 2**32:
             raise ValueError(f"--seeds {seed} is outside [0, {2**32 - 1}]")
-    if min(experiment.n) < 1:
-        raise ValueError(f"n={min(experiment.n)} is no number of items; it is at least 1")
+    refuse_below_one("-n", experiment.n)
     objective_name, options = parse_selector(experiment.objective)
     objective = objectives.get(objective_name)
     unknown = sorted(set(options) - {"extension"})
     if unknown:
         raise ValueError(f"objective {objective_name} has no option {unknown[0]!r}; it has: extension")
     extension = objective.extension(options.get("extension", ""))
-    chosen = []
-    for text in experiment.estimators:
-        name, given = parse_selector(text)
-        record = estimators.get(name)
-        chosen.append((name, record, record.resolve_params(given)))
+    chosen = resolve(experiment.estimators)
     places = [backends.parse(name) for name in backend_names]
     cells: list[Cell] = []
     skipped: list[str] = []
     for (backend, device), n, k, seed in itertools.product(places, experiment.n, experiment.k, experiment.seeds):
         for name, record, params in chosen:
             try:
-                record.check_size(n, k)
+                backends.check(record, backend, n, k)
             except ValueError as reason:
                 skipped.append(f"{name}: {reason}")
-                continue
-            if backend not in record.backends:
-                skipped.append(f"{name}: runs on {', '.join(record.backends)}, not on {backend}")
                 continue
             cells.append(
                 Cell(
                     estimator=name,
-                    params=tuple(sorted(params.items())),
+                    params=params,
                     objective=objective_name,
                     extension=extension,
                     logits=experiment.logits,
@@ -130,6 +122,27 @@ def plan(experiment: Experiment, backend_names: Sequence[str], replicates: int) 
                 )
             )
     return Plan(experiment.name, tuple(dict.fromkeys(cells)), tuple(dict.fromkeys(skipped)))
+
+
+def refuse_below_one(option: str, values: Iterable[int]) -> None:
+    """Raises ValueError if one of the values is below 1."""
+    least = min(values, default=1)
+    if least < 1:
+        raise ValueError(f"{option} {least} is too small; it is at least 1")
+
+
+def resolve(selectors: Iterable[str]) -> list[tuple[str, estimators.Estimator, tuple[tuple[str, Any], ...]]]:
+    """Returns of each selector the name, the record, and all parameters as sorted pairs.
+
+    Raises:
+      ValueError: an unknown estimator or parameter, or a parameter out of range.
+    """
+    found = []
+    for text in selectors:
+        name, given = parse_selector(text)
+        record = estimators.get(name)
+        found.append((name, record, tuple(sorted(record.resolve_params(given).items()))))
+    return found
 
 
 def parse_selector(text: str) -> tuple[str, dict[str, Any]]:

@@ -40,7 +40,9 @@ class TestOptions:
             (("scaling", "--replicates", "400"), "replicates=400: scaling has no replicates"),
             (("figure1", "--batch", "64"), "batch=(64,): figure1 has no batch: it measures quality"),
             (("scaling", "--mode", "fast"), "--mode 'fast' is not known; choose from eager, compiled"),
-            (("scaling", "--batch", "0"), "--batch 0 is too small"),
+            (("scaling", "--batch", "0"), "--batch 0 is too small; it is at least 1"),
+            (("scaling", "-n", "0,8"), "-n 0 is too small; it is at least 1"),
+            (("sweep", "-n", "0,8"), "-n 0 is too small; it is at least 1"),
             (("scaling", "-n", "10", "-k", "8"), "nothing to compute"),
             (
                 ("scaling", "--preset", "quick", "-n", "7"),

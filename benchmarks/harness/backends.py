@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 
+from estimators import Estimator
 from estimators import ops as ops_module
 from estimators.ops import BACKENDS, Ops
 
@@ -25,6 +26,13 @@ def parse(text: str) -> tuple[str, str]:
 def installed() -> tuple[str, ...]:
     """Returns the CPU backends whose framework is installed; nothing is imported."""
     return tuple(f"{name}:cpu" for name in ("torch", "jax") if importlib.util.find_spec(name) is not None)
+
+
+def check(record: Estimator, backend: str, n: int, k: int) -> None:
+    """Raises ValueError unless the estimator is made for this backend, n and k."""
+    if backend not in record.backends:
+        raise ValueError(f"{record.name} runs on {', '.join(record.backends)}, not on {backend}")
+    record.check_size(n, k)
 
 
 def load(backend: str, device: str, dtype: str) -> Ops:

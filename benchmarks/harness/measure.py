@@ -51,9 +51,7 @@ def quality_of(cell: Cell) -> list[Measurement]:
 def question_of(cell: Cell) -> Question:
     """Returns what the cell asks, its problem drawn and checked."""
     estimator: Estimator = estimators.get(cell.estimator)
-    if cell.backend not in estimator.backends:
-        raise ValueError(f"{estimator.name} runs on {', '.join(estimator.backends)}, not on {cell.backend}")
-    estimator.check_size(cell.n, cell.k)
+    backends.check(estimator, cell.backend, cell.n, cell.k)
     objective = objectives.get(cell.objective)
     ops = backends.load(cell.backend, cell.device, cell.dtype)
     theta, parameters = objectives.problem(objective, cell.logits, cell.n, cell.seed)

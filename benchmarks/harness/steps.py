@@ -18,7 +18,7 @@ from estimators import Estimator, layer
 from estimators.draws import raw_draws, resolve_draws
 from estimators.ops import Array, Ops
 
-from . import objectives
+from . import backends, objectives
 
 # backend -> how its steps can run; the first is how its users run them.
 MODES: Mapping[str, tuple[str, ...]] = {"torch": ("eager", "compiled"), "jax": ("compiled", "eager")}
@@ -112,9 +112,7 @@ def steps(
     backend, _ = ops.name.split(":")
     if mode not in MODES[backend]:
         raise ValueError(f"mode={mode!r} is not a mode of {backend}; choose {' or '.join(MODES[backend])}")
-    if backend not in record.backends:
-        raise ValueError(f"{record.name} runs on {', '.join(record.backends)}, not on {backend}")
-    record.check_size(n, k)
+    backends.check(record, backend, n, k)
     rng = np.random.RandomState(seed)
     theta = ops.asarray(rng.randn(batch, n))
     c = ops.asarray(objectives.get("affine").draw(rng, n)["c"])
