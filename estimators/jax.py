@@ -43,7 +43,7 @@ def sample(
       TypeError: the estimator needs the objective; use `expectation`.
       ValueError: invalid arguments; invalid values of theta outside jit (inside, their rows are NaN).
     """
-    record, resolved = layer.record_of(estimator, k, samples, {**(params or {}), **more_params})
+    record, resolved = layer.record_of(estimator, k, samples, params, more_params)
     ops = _ops(theta, k)
     z = layer.sample(
         record,
@@ -89,7 +89,7 @@ def expectation(
     Raises:
       ValueError: invalid arguments, f returns another shape, or no state for an estimator that has one.
     """
-    record, resolved = layer.record_of(estimator, k, samples, {**(params or {}), **more_params})
+    record, resolved = layer.record_of(estimator, k, samples, params, more_params)
     ops = _ops(theta, k)
     value, state = layer.loss(
         record,
@@ -109,7 +109,7 @@ def expectation(
 
 def init_state(theta: Array, estimator: str | Estimator) -> Any:
     """Returns the first state of an estimator for rows `theta [..., n]`, arrays `[...]`; None if it has none."""
-    record, _ = layer.record_of(estimator, 1, None, {})
+    record, _ = layer.record_of(estimator, 1, None, None, {})
     if record.initial_state is None:
         return None
     return record.initial_state(_ops(theta, 0), theta)

@@ -11,27 +11,35 @@ from .base import Estimator, Pathwise, expectation
 from .draws import Objective, Subset, raw_draws, resolve_draws
 from .noise import Draw
 from .ops import Array, Ops
-from .subsets.checks import check_static, valid_rows
+from .subsets.checks import check_count, check_static, valid_rows
 
 
 def record_of(
-    estimator: str | Estimator, k: int, samples: int | None, params: Mapping[str, Any]
+    estimator: str | Estimator,
+    k: int,
+    samples: int | None,
+    params: Mapping[str, Any] | None,
+    more_params: Mapping[str, Any],
 ) -> tuple[Estimator, dict[str, Any]]:
     """Returns the record and all its parameters; k and the number of samples are checked, too.
 
     Raises:
-      TypeError, ValueError: unknown estimator or parameter, a k the estimator is not defined for, samples < 1.
+      TypeError, ValueError: unknown estimator or parameter, a parameter given twice, a k the estimator is not defined
+        for, samples < 1.
     """
     record = get(estimator) if isinstance(estimator, str) else estimator
-    if not isinstance(k, int) or isinstance(k, bool):
-        raise TypeError(f"k={k!r} is a {type(k).__name__}; the number of chosen items is a Python int")
+    check_count(k)
     if k < 0:
         raise ValueError(f"k={k} is negative; it is at least 0, and at most the number of items")
     if samples is not None and (not isinstance(samples, int) or isinstance(samples, bool) or samples < 1):
         raise ValueError(f"samples={samples!r} is no number of samples; it is an int of at least 1")
     if record.k not in ("any", k):
         raise ValueError(f"k={k}: {record.name} is defined for k={record.k} only")
-    return record, record.resolve_params(params)
+    params = params or {}
+    twice = sorted(params.keys() & more_params)
+    if twice:
+        raise ValueError(f"{record.name}: {twice[0]!r} is given twice, in params and by keyword; leave one of them out")
+    return record, record.resolve_params({**params, **more_params})
 
 
 def has_sample_path(record: Estimator, k: int, params: Mapping[str, Any]) -> bool:

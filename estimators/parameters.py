@@ -40,10 +40,12 @@ def resolve(
         raise ValueError(f"{owner} has no parameter {unknown[0]!r}; its parameters: {', '.join(defaults) or 'none'}")
     resolved = dict(defaults)
     for name, value in given.items():
-        converted = _convert(value, type(defaults[name]))
-        if converted is None:
-            kind = "finite float" if isinstance(defaults[name], float) else type(defaults[name]).__name__
-            raise ValueError(f"{owner}[{name}={value!r}]: expected {kind}, as the default {defaults[name]!r}")
+        try:
+            converted = _convert(value, type(defaults[name]))
+        except (ValueError, OverflowError) as error:
+            default = defaults[name]
+            kind = "finite float" if isinstance(default, float) else type(default).__name__
+            raise ValueError(f"{owner}[{name}={value!r}]: expected {kind}, as the default {default!r}") from error
         if name in ranges and not ranges[name].holds(converted):
             raise ValueError(f"{owner}[{name}={value!r}] is out of range: it is {ranges[name].words}")
         resolved[name] = converted
@@ -51,11 +53,14 @@ def resolve(
 
 
 def _convert(value: Any, kind: type) -> Any:
-    """Returns the value as a plain Python object of that type, None if it is not one."""
-    if kind is bool or isinstance(value, bool):
-        return value if kind is bool and isinstance(value, bool) else None
-    if kind is int and isinstance(value, numbers.Integral):
-        return int(value)
-    if kind is float and isinstance(value, numbers.Real):
-        return float(value) if math.isfinite(value) else None
-    return value if kind is str and isinstance(value, str) else None
+    """Returns the value, a number as Python's own; raises if it is not of that type, or not finite."""
+    boolean = isinstance(value, bool)  # which Python counts among the integers
+    if boolean is not (kind is bool) or not isinstance(value, _NUMBERS.get(kind, kind)):
+        raise ValueError(type(value).__name__)
+    converted: Any = kind(value) if kind in _NUMBERS else value
+    if kind is float and not math.isfinite(converted):
+        raise ValueError(converted)
+    return converted
+
+
+_NUMBERS: dict[type, type] = {int: numbers.Integral, float: numbers.Real}

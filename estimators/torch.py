@@ -31,7 +31,7 @@ class SubsetLayer(torch.nn.Module):
     moves in training mode only and is saved with the model.
 
     Raises:
-      ValueError: unknown estimator or parameter, or a k it is not defined for.
+      ValueError: unknown estimator or parameter, a parameter given twice, or a k the estimator is not defined for.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class SubsetLayer(torch.nn.Module):
         **more_params: Any,
     ) -> None:
         super().__init__()
-        self.record, self.params = layer.record_of(estimator, k, samples, {**(params or {}), **more_params})
+        self.record, self.params = layer.record_of(estimator, k, samples, params, more_params)
         self.k = k
         self.samples = samples
         self.validate = validate

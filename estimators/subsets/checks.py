@@ -25,10 +25,15 @@ def check_static(ops: Ops, theta: Array, k: int) -> int:
     return check_k(k, theta.shape[-1])
 
 
-def check_k(k: int, n: int) -> int:
-    """Returns n after checking that k is an int in [0, n]."""
+def check_count(k: int) -> None:
+    """Raises TypeError unless k is an int."""
     if not isinstance(k, int) or isinstance(k, bool):
         raise TypeError(f"k={k!r} is a {type(k).__name__}; the number of chosen items is a Python int")
+
+
+def check_k(k: int, n: int) -> int:
+    """Returns n after checking that k is an int in [0, n]."""
+    check_count(k)
     if not 0 <= k <= n:
         raise ValueError(f"k={k} is outside [0, {n}] for n={n} items")
     return int(n)
