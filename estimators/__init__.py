@@ -41,6 +41,8 @@ ESTIMATORS: tuple[Estimator, ...] = (
     L2X,
     PERTURBED_OPT,
 )
+# The name by which `get` finds a record again; of plug-ins, those that it has found.
+FOUND_AS: dict[Estimator, str] = {estimator: estimator.name for estimator in ESTIMATORS}
 
 
 def get(name: str) -> Estimator:
@@ -76,4 +78,5 @@ def _plugin(name: str) -> Estimator:
     record = getattr(module, attribute)
     if not isinstance(record, Estimator):
         raise ValueError(f"estimator {name!r} is a {type(record).__name__}, not an estimators.Estimator")
+    FOUND_AS.setdefault(record, name)
     return record

@@ -85,9 +85,9 @@ class Estimator:
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Returns how to copy and pickle: by name where `get` knows it, so that a saved model finds its estimator."""
-        from . import ESTIMATORS, get
+        from . import FOUND_AS, get
 
-        return (get, (self.name,)) if any(self is known for known in ESTIMATORS) else super().__reduce__()
+        return (get, (FOUND_AS[self],)) if self in FOUND_AS else super().__reduce__()
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Returns all parameters: the given ones, checked, and the other defaults; see `parameters.resolve`."""

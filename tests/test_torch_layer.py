@@ -188,7 +188,7 @@ def test_repr_tells_estimator_k_and_parameters():
     assert shown == "SubsetLayer('imle_sog', k=3, step_size=10.0, kappa=0.0, tau=1.0, terms=10)"
 
 
-@pytest.mark.parametrize("name", ["simple", "aimle", "perturbed_opt"])
+@pytest.mark.parametrize("name", ["simple", "aimle", "perturbed_opt", "estimators.paper_forms:SIMPLE_DIVIDED"])
 def test_layers_are_copied_and_pickled_with_their_state(name):
     layer = SubsetLayer(name, k=2)
     if name == "aimle":
