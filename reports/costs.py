@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
-from tabulate import tabulate
 
 from . import timing, units
+from .printing import as_text, bold
+from .tables import near_least
 from .timing import BASELINES, SIZE
-
-_LATEX = {"⟦": r"\textbf{", "⟧": "}", "±": r"$\pm$", "–": "--", "×": r"$\times$", "µ": r"$\mu$"}
 
 # The columns about first calls, before the last, which counts steps.
 _FIRST_CALL = {
@@ -90,9 +89,7 @@ def _over(value: float, values: pd.Series[float], name: str) -> float:
 
 def _fastest(part: pd.DataFrame) -> set[str]:
     """Returns the labels that errors cannot tell from the fastest, unless that is most of them."""
-    low = part.loc[part["value"].idxmin()]
-    reach = 2 * (part["std_error"].fillna(0.0) ** 2 + (low["std_error"] if low["std_error"] > 0 else 0.0) ** 2) ** 0.5
-    close = set(part.index[part["value"] - low["value"] <= reach])
+    close = near_least(zip(part.index, part["value"], part["std_error"].fillna(0.0), strict=True))
     return close if len(part) > 1 and (len(close) == 1 or 2 * len(close) <= len(part)) else set()
 
 
@@ -131,10 +128,10 @@ def first_calls(table: pd.DataFrame) -> list[dict[str, object]]:
 
 def printed(table: pd.DataFrame, style: str) -> str:
     """Returns the timings as `markdown` or `latex`, a table per size, or as `csv`, a line per method, way and size."""
-    return wide(table) if style == "csv" else text(blocks(table), style)
+    return _wide(table) if style == "csv" else "\n".join(_text(block, style) for block in blocks(table))
 
 
-def wide(table: pd.DataFrame) -> str:
+def _wide(table: pd.DataFrame) -> str:
     """Returns the timings as CSV: seconds and bytes in full, with their standard errors."""
     keys = ["label", "estimator", "params", "samples", *SIZE, "backend", "device", "dtype", "mode"]
     pivot = pd.DataFrame(table.set_index([*keys, "metric"])[["value", "std_error"]].unstack("metric"))
@@ -142,25 +139,16 @@ def wide(table: pd.DataFrame) -> str:
     return str(pivot.dropna(axis=1, how="all").reset_index().to_csv(index=False, lineterminator="\n"))
 
 
-def text(found: Sequence[Block], style: str) -> str:
-    """Returns a table per size as `markdown` or `latex`, the fastest in bold."""
-    left, right = ("**", "**") if style == "markdown" else "⟦⟧"
-    parts = []
-    for block in found:
-        heads = ["estimator"]
-        for way in block.ways:
-            heads += [way, *(f"× {name}" for name in block.baselines)]
-        lines = []
-        for label, costs in block.lines:
-            cells = [label]
-            for cost in costs:
-                told = "–" if cost is None else f"{left}{cost.text}{right}" if cost.best else cost.text
-                cells += [told, *map(units.ratio, cost.ratios if cost else [math.nan] * len(block.baselines))]
-            lines.append(cells)
-        format_ = {"markdown": "github", "latex": "latex_booktabs"}[style]
-        title = {"markdown": f"**{block.name}**\n\n", "latex": f"% {block.name}\n"}[style]
-        parts.append(title + tabulate(lines, heads, tablefmt=format_, disable_numparse=True) + "\n")
-    whole = "\n".join(parts)
-    for mark, meant in _LATEX.items() if style == "latex" else ():
-        whole = whole.replace(mark, meant)
-    return whole
+def _text(block: Block, style: str) -> str:
+    """Returns a size's table, the fastest in bold."""
+    heads = ["estimator"]
+    for way in block.ways:
+        heads += [way, *(f"× {name}" for name in block.baselines)]
+    lines = []
+    for label, costs in block.lines:
+        cells = [label]
+        for cost in costs:
+            told = "–" if cost is None else bold(cost.text) if cost.best else cost.text
+            cells += [told, *map(units.ratio, cost.ratios if cost else [math.nan] * len(block.baselines))]
+        lines.append(cells)
+    return as_text(block.name, heads, lines, style)

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from . import units
-from .figures import COLOURS, MARKERS, PLUG_IN
+from .figures import COLOURS, MARKERS, PLUG_IN, brief
 from .svg import BLUE, GREEN, INK, ORANGE, REST, Figure, canvas_of, finish
 from .timing import interval
 
@@ -26,10 +26,8 @@ NAME = 7.2  # points: the size of a line's name
 
 def short(label: str) -> str:
     """Returns a label for the end of a line; of a plug-in's path the name itself."""
-    name, bracket, rest = label.partition(" [")
-    name = name.rpartition(":")[2]
-    told = rest.rstrip("]").replace("temperature=", "t=").replace("logits=", "") if bracket else ""
-    text = f"{name} {told}".strip()
+    name, _, told = brief(label).partition(" [")
+    text = f"{name.rpartition(':')[2]} {told.rstrip(']')}".strip()
     return text if len(text) <= 20 else f"{text[:19]}…"
 
 

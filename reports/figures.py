@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from .load import Z95
 from .svg import BLUE, GREEN, INK, ORANGE, REST, VERMILION, Figure, canvas_of, finish
 
-Z95 = 1.959964
 MARKERS = "oDsv^P"
 COLOURS = (BLUE, ORANGE, *REST)
 FLOOR = GREEN
@@ -161,9 +161,14 @@ def dots(
         return finish(canvas, slug, title, caption, f"{axis}, best first: {told}.")
 
 
+def brief(label: str) -> str:
+    """Returns a label whose longest parameters are abbreviated."""
+    return label.replace("temperature=", "t=").replace("logits=", "")
+
+
 def _short(label: str) -> str:
     """Returns a label that fits beside an axis; of a plug-in's path the end says most."""
-    label = label.replace("temperature=", "t=").replace("logits=", "")
+    label = brief(label)
     return label if len(label) <= 24 else f"…{label[-23:]}"
 
 

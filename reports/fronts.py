@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from . import units
 from .curves import NAME, hue_of, plain_tick, short
+from .load import Z95
 from .svg import GREEN, INK, WIDTH, Figure, canvas_of, finish
-from .timing import Z95
 
 
 def draw(slug: str, title: str, caption: str, points: pd.DataFrame) -> Figure:

@@ -22,6 +22,7 @@ import pandas as pd
 PROBLEM = ["objective", "extension", "logits", "n", "k"]
 METHOD = ["estimator", "params", "samples"]
 TARGET = "conditional_poisson"  # what the paper's figures and the leaderboard judge against
+Z95 = 1.959964  # half of a 95 % interval, in standard errors
 # What the rows of timing cells have in addition; a store of an earlier version lacks the columns.
 TIMING: dict[str, Any] = {"batch": np.nan, "mode": "", "threads": np.nan, "environment": ""}
 _TEXTS = ["law", "objective", "extension", "logits", "mode", "environment", "reason"]  # may be empty there

@@ -70,11 +70,9 @@ def build(results: Results, history: pd.DataFrame | None = None, source: str = "
         "failures": listing.failures(rows).to_dict("records"),
         "runs": results.runs,
         "store": results.store,
-        "constants": listing.constants(rows),
-        "row_count": len(rows),
-        "browser": listing.library() + listing.browser(rows),
-        "timings": _all_timings(results.timings),
-        "rows_file": _compressed(rows[_stored(rows)]),
+        "table_library": listing.library(),
+        "all_rows": _listed(rows, "rows"),
+        "all_timings": _listed(results.timings, "timings", "exact") if len(results.timings) else None,
         "comparison_file": _compressed(comparison.drop(columns="index")),
     }
     return environment.get_template("page.html.j2").render(context)
@@ -90,20 +88,14 @@ def _order(value: float | None) -> float:
     return value if value is not None and math.isfinite(value) else 1e300
 
 
-def _stored(rows: pd.DataFrame) -> list[str]:
-    return [name for name in rows.columns if name not in ("label", "series", "plug_in")]
-
-
-def _all_timings(rows: pd.DataFrame) -> dict[str, Any] | None:
-    """Returns all rows of timing cells to search and to download; None if there are none."""
-    if rows.empty:
-        return None
-    shown = rows.drop(columns="exact")  # a clock is never exact
+def _listed(rows: pd.DataFrame, name: str, *hidden: str) -> dict[str, Any]:
+    """Returns rows to search, but for columns that say nothing (a clock is never exact), and to download, in full."""
+    shown = rows.drop(columns=list(hidden))
     return {
         "count": len(rows),
         "constants": listing.constants(shown),
-        "browser": listing.browser(shown, "timings"),
-        "file": _compressed(rows[_stored(rows)]),
+        "browser": listing.browser(shown, name),
+        "file": _compressed(rows.drop(columns=["label", "series", "plug_in"])),
     }
 
 

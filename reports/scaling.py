@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from . import costs, curves, exponents, findings, fronts, pareto, slopes, tables, timing, units
+from . import costs, curves, exponents, findings, fronts, pareto, printing, slopes, tables, timing, units
 from .exponents import Fits
 from .load import Results
 from .slopes import Family
-from .svg import Figure, data_link
+from .svg import Figure
 from .timing import SIZE, Timings
 
 _SIZES_IN_RATIOS = 4
@@ -40,7 +41,6 @@ def section(results: Results) -> dict[str, Any] | None:
         {label: set(zip(rows["n"], rows["k"], strict=True)) for label, rows in shown.groupby("label")}
     )
     fits = exponents.fit_all(table, found, ways, batch)
-    blocks = costs.blocks(table)
     drawn, further = _first_of_each_way(pareto.matches(results.rows, table, ways))
     along = list(dict.fromkeys((family, metric) for family, metric, _ in fits))
     return about | {
@@ -55,17 +55,13 @@ def section(results: Results) -> dict[str, Any] | None:
         "families": found,
         "claims": {"axes": exponents.axes_of(found), "ways": ways, "lines": exponents.claims(table, found, ways, fits)},
         "exponents": exponents.of_all(fits),
-        **_opened(blocks),
+        **_opened(costs.blocks(table)),
         "ratios": [figure for figure in (*_backends(table, ways), *_modes(table)) if figure],
         "first": {"heads": costs.FIRST_CALL_HEADS, "lines": costs.first_calls(table)},
         "fronts": [_front(match) for match in drawn],
         "further": "; ".join(map(_where, further)),
         "unmatched": _unmatched(results.rows, table),
-        "files": {
-            "CSV": data_link("text/csv;charset=utf-8", costs.wide(table).encode()),
-            "Markdown": data_link("text/markdown;charset=utf-8", costs.text(blocks, "markdown").encode()),
-            "LaTeX": data_link("application/x-tex;charset=utf-8", costs.text(blocks, "latex").encode()),
-        },
+        "files": printing.files(partial(costs.printed, table)),
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from . import figures, published, tables
-from .load import problems, select, series_of, summarise
-from .svg import Figure, data_link
+from . import figures, printing, published, tables
+from .load import Z95, problems, select, series_of, summarise
+from .svg import Figure
 
 # What a section about an experiment of the paper says; an experiment without an entry gets a table only.
 EXPERIMENTS: Mapping[str, Mapping[str, Any]] = {
@@ -52,11 +53,7 @@ def boards(rows: pd.DataFrame, experiment: str) -> list[dict[str, Any]]:
                 "columns": tables.columns_of(group),
                 "lines": tables.leaderboard(group),
                 "main": next(iter(series_of(group)), ""),
-                "files": {
-                    "CSV": _text("text/csv", tables.printed(group, "csv")),
-                    "Markdown": _text("text/markdown", tables.printed(group, "markdown")),
-                    "LaTeX": _text("application/x-tex", tables.printed(group, "latex")),
-                },
+                "files": printing.files(partial(tables.printed, group)),
             }
         )
     return found
@@ -97,9 +94,7 @@ def _as_published(
 
     groups = []
     for name in names:
-        inner = [
-            cell(own, name, "spread") if many else figures.Z95 * cell(own, name, "std_error") for *_, own in chosen
-        ]
+        inner = [cell(own, name, "spread") if many else Z95 * cell(own, name, "std_error") for *_, own in chosen]
         outer = [cell(own, "error_std", "value") for *_, own in chosen] if name == "error" else None
         plotted = [_plotted(experiment, estimator, params, name, objective) for estimator, params, _ in chosen]
         values = [cell(own, name, "value") for *_, own in chosen]
@@ -155,7 +150,3 @@ def _dots(board: dict[str, Any], table: pd.DataFrame, name: str) -> Figure:
         floor=floor,
         blank=blank,
     )
-
-
-def _text(kind: str, text: str) -> str:
-    return data_link(f"{kind};charset=utf-8", text.encode())

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Z95 = 1.959964
+from .load import Z95
+
 # The 97.5 % points of Student's t with 1, 2, … degrees of freedom.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 _FRACTIONS = (2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
-from tabulate import tabulate
 
 from .load import METHOD, PROBLEM, problems, series_of, summarise
+from .printing import as_text, bold
 
 REFERENCE = "exact_enum"  # the exact gradient itself: shown, never "best"
 # Two exact values that differ by less, relative to the larger of them and 1, are the same value. A spread that is zero
 # comes out as the root of a rounding error, 1e-8, on one backend and as 0 on the other.
 NEARLY = 1e-7
-_LATEX = {"⟦": r"\textbf{", "⟧": "}", "±": r"$\pm$", "P(ĝ = 0)": r"$P(\hat g=0)$", "–": "--", "×": r"$\times$"}
+_Name = TypeVar("_Name", bound=Hashable)
 _BESIDE = ("bias_raw", "bias_floor", "error_std")  # quoted with other metrics, no columns of their own
 
 
@@ -152,11 +152,9 @@ def _column(metric: Metric, found: Sequence[tuple[dict[str, Any], dict[str, Any]
     best: set[int] = set()
     worst: set[int] = set()
     if len(known) > 2:
-        _, low, low_error = min(known, key=lambda item: item[1])
-        close = {place for place, value, error in known if value - low <= 2 * math.hypot(error, low_error) + NEARLY}
+        close = near_least(known, NEARLY)
         best = close if 2 * len(close) <= len(known) else set()
-        _, high, high_error = max(known, key=lambda item: item[1])
-        far = {place for place, value, error in known if high - value <= 2 * math.hypot(error, high_error) + NEARLY}
+        far = near_least(((place, -value, error) for place, value, error in known), NEARLY)
         worst = far if len(far) == 1 else set()
     entries = []
     for place, row in enumerate(rows):
@@ -168,6 +166,13 @@ def _column(metric: Metric, found: Sequence[tuple[dict[str, Any], dict[str, Any]
         order = sign * float(row["value"])
         entries.append(Entry(text, bool(row["exact"]), order, spread, place in best, place in worst))
     return entries
+
+
+def near_least(known: Iterable[tuple[_Name, float, float]], rounding: float = 0.0) -> set[_Name]:
+    """Returns of names, values and their errors the names that two errors, or rounding, cannot tell from the least."""
+    known = list(known)
+    _, low, low_error = min(known, key=lambda item: item[1])
+    return {name for name, value, error in known if value - low <= 2 * math.hypot(error, low_error) + rounding}
 
 
 def _known(std_error: float) -> float:
@@ -213,17 +218,10 @@ def printed(rows: pd.DataFrame, style: str) -> str:
     for name, group in problems(rows, str(rows["experiment"].iloc[0])):
         cells = []
         for line in leaderboard(group):
-            texts = list(line.entries.values())
-            left, right = ("**", "**") if style == "markdown" else "⟦⟧"
-            marked = [f"{left}{entry.text}{right}" if entry.best else entry.text for entry in texts]
-            cells.append([line.label, *marked, line.law, line.budget, line.seeds])
+            marked = [bold(entry.text) if entry.best else entry.text for entry in line.entries.values()]
+            cells.append([line.label, *marked, line.law, line.budget, str(line.seeds)])
         headings = ["estimator", *(metric.heading for metric in columns_of(group)), "law", "S", "seeds"]
-        format_ = {"markdown": "github", "latex": "latex_booktabs"}[style]
-        text = tabulate(cells, headings, tablefmt=format_, disable_numparse=True)
-        for mark, meant in _LATEX.items() if style == "latex" else ():
-            text = text.replace(mark, meant)
-        title = {"markdown": f"**{name}**\n\n", "latex": f"% {name}\n"}[style]
-        parts.append((title if name else "") + text + "\n")
+        parts.append(as_text(name, headings, cells, style))
     return "\n".join(parts)
 
 

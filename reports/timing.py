@@ -13,10 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from .load import METHOD, Results, Run
+from .load import METHOD, Z95, Results, Run
 
 SIZE = ["batch", "n", "k"]
-Z95 = 1.959964
 # What others are compared with: the first of each group that was timed beside them.
 BASELINES = {"straight-through Gumbel-top-k": ("ste_gumbel", "imle_gumbel"), "SoftSub": ("softsub",)}
 _PLACE = ["environment", "threads", "logits"]

@@ -26,9 +26,11 @@ def of(name: str, value: float, std_error: float = 0.0) -> str:
 
 
 def ratio(value: float) -> str:
-    """Returns how many times as much, with three digits at most: `0.83×`, `12.3×`, `140×`."""
+    """Returns how many times as much, below 10 to two digits, else to three: `0.83×`, `12.3×`, `140×`, `123,000×`."""
     if value != value:
         return "–"
+    if value >= 999.5:
+        return f"{float(f'{value:.2e}'):,.0f}×"
     return f"{_digits(value, 2 if value < 10 else 3)}×"
 
 
@@ -52,4 +54,4 @@ def _digits(value: float, digits: int) -> str:
         return "0"
     value = float(f"{value:.{digits - 1}e}")
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:.{min(decimals, 4)}f}"
+    return f"{value:.{decimals}f}"

@@ -125,6 +125,24 @@ def test_bytes_are_in_powers_of_1024(value, text):
     assert units.size(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.8349, "0.83×"),
+        (9.96, "10×"),
+        (12.34, "12.3×"),
+        (140.2, "140×"),
+        (999.6, "1,000×"),
+        (123_456, "123,000×"),
+        (2e-5, "0.000020×"),
+        (0.0, "0×"),
+        (math.nan, "–"),
+    ],
+)
+def test_ratios_have_two_or_three_digits_whatever_their_size(value, text):
+    assert units.ratio(value) == text
+
+
 def test_names_at_the_ends_of_lines_keep_apart_and_in_order():
     source = random.Random(1)  # noqa: S311 - no secret
     for _ in range(100):

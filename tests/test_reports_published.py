@@ -101,7 +101,7 @@ def test_right_store_agrees_and_absent_cells_are_neither_right_nor_wrong(tmp_pat
 
 def test_wrong_twin_is_flagged(tmp_path):
     frame = compared(tmp_path, wrong=0.0021)
-    wrong = frame[frame["agrees"] == False]  # noqa: E712 - None must not count
+    wrong = frame[frame["agrees"].eq(False)]  # None does not count
     assert set(wrong["statistic"]) == {"value", "mean", "spread"}
     assert wrong.loc[wrong["statistic"] == "value", "seed"].tolist() == [published.SEEDS[3]]
 

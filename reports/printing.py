@@ -1,0 +1,49 @@
+"""Tables as text: Markdown, LaTeX and CSV, to print and to download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tabulate import tabulate
+
+from .svg import data_link
+
+_LATEX = {
+    "⟦": r"\textbf{",
+    "⟧": "}",
+    "±": r"$\pm$",
+    "P(ĝ = 0)": r"$P(\hat g=0)$",
+    "–": "--",
+    "×": r"$\times$",
+    "µ": r"$\mu$",
+}
+_FILES = {
+    "CSV": ("csv", "text/csv"),
+    "Markdown": ("md", "text/markdown"),
+    "LaTeX": ("tex", "application/x-tex"),
+}
+
+
+def bold(text: str) -> str:
+    """Returns `text` marked as the best of its column, for `as_text` to print."""
+    return f"⟦{text}⟧"
+
+
+def as_text(title: str, heads: Sequence[str], lines: Sequence[Sequence[str]], style: str) -> str:
+    """Returns a table under its title, if it has one, as `markdown` or `latex`."""
+    if style == "markdown":
+        cells = [[cell.replace("⟦", "**").replace("⟧", "**") for cell in line] for line in lines]
+        table: str = tabulate(cells, heads, tablefmt="github", disable_numparse=True)
+        return (f"**{title}**\n\n" if title else "") + table + "\n"
+    table = tabulate(lines, heads, tablefmt="latex_booktabs", disable_numparse=True)
+    for mark, meant in _LATEX.items():
+        table = table.replace(mark, meant)
+    return (f"% {title}\n" if title else "") + table + "\n"
+
+
+def files(printed: Callable[[str], str]) -> dict[str, tuple[str, str]]:
+    """Returns a table's files to download, by kind the name's ending and a link; `printed` takes a style's name."""
+    return {
+        kind: (ending, data_link(f"{media};charset=utf-8", printed(kind.lower()).encode()))
+        for kind, (ending, media) in _FILES.items()
+    }
