@@ -42,11 +42,11 @@ def _softsub(
 def _log_sigmoid(ops: Ops, theta: Array) -> Array:
     """Returns log σ(θ), -inf with gradient 0 at -inf."""
     xp = ops.xp
-    possible = theta > -xp.inf
-    safe = xp.where(possible, theta, 0.0)
+    impossible = theta == -xp.inf
+    safe = xp.where(impossible, 0.0, theta)
     positive = safe > 0
     log_sigmoid = xp.where(positive, 0.0, safe) + xp.log(ops.sigmoid(xp.where(positive, safe, -safe)))
-    return xp.where(possible, log_sigmoid, -xp.inf)
+    return xp.where(impossible, -xp.inf, log_sigmoid)
 
 
 _LOGITS = {"theta": lambda _, theta: theta, "logsigmoid": _log_sigmoid}

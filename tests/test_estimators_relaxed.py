@@ -84,6 +84,7 @@ def test_log_sigmoid_is_accurate_at_extremes_and_lets_impossible_items_be(ops):
     assert np.asarray(values)[-1] == -np.inf
     np.testing.assert_allclose(np.asarray(slopes)[:-1], np.exp(-np.logaddexp(0, x)), rtol=1e-9, atol=1e-14)
     assert np.asarray(slopes)[-1] == 0
+    assert np.isnan(np.asarray(_log_sigmoid(ops, ops.asarray([np.nan]))))
 
 
 def test_softsub_tends_to_top_k_as_it_cools(ops):
