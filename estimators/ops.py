@@ -126,4 +126,9 @@ def index_dtype(ops: Ops) -> Any:
     return ops.xp.__array_namespace_info__().default_dtypes()["integral"]
 
 
+def index(ops: Ops, indices: Any) -> Array:
+    """Returns the indices of a numpy array on the device; below 2^24 float32, through which they go, holds them."""
+    return ops.xp.astype(ops.asarray(indices), index_dtype(ops))
+
+
 _NEEDS = {"torch": ("torch", "array_api_compat"), "jax": ("jax",)}

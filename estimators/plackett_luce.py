@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .ops import Array, Ops, index_dtype
+from .ops import Array, Ops, index
 from .relaxations import log_sum_exp
 from .subsets.checks import check_static, valid_rows
 from .subsets.enumeration import enumerate as enumerate_subsets
@@ -46,7 +46,7 @@ def probabilities(ops: Ops, theta: Array, k: int) -> Array:
         step = xp.where(reachable, xp.exp(xp.where(reachable, theta[..., None, :] - log_rest, 0.0)), 0.0)
         flow = xp.reshape(law[..., None] * step, (*theta.shape[:-1], -1))
         sources = _sources(n, size)
-        gathered = xp.take(flow, _index(ops, sources.ravel()), axis=-1)
+        gathered = xp.take(flow, index(ops, sources.ravel()), axis=-1)
         law = xp.sum(xp.reshape(gathered, (*theta.shape[:-1], *sources.shape)), axis=-1)
     return xp.where(valid_rows(ops, theta, k)[..., None], law, xp.nan)
 
@@ -123,18 +123,13 @@ def _unsort(ops: Ops, by_place: Array, order: Array) -> Array:
     return xp.take_along_axis(by_place, xp.argsort(order, axis=-1), axis=-1)
 
 
-def _index(ops: Ops, indices: np.ndarray) -> Array:
-    """Returns indices on the device; below 2^24 (n <= 20 gives 3.7 million) float32 holds them exactly."""
-    return ops.xp.astype(ops.asarray(indices), index_dtype(ops))
-
-
 @lru_cache(maxsize=64)
 def _sources(n: int, size: int) -> np.ndarray:
     """Returns `[C(n, size), size]`: for each subset, the flat indices (smaller subset, item) that lead to it."""
-    rank = {tuple(np.flatnonzero(row)): index for index, row in enumerate(enumerate_subsets(n, size - 1))}
+    rank = {tuple(np.flatnonzero(row)): number for number, row in enumerate(enumerate_subsets(n, size - 1))}
     sources = np.empty((math.comb(n, size), size), np.int64)
-    for index, row in enumerate(enumerate_subsets(n, size)):
+    for number, row in enumerate(enumerate_subsets(n, size)):
         items = np.flatnonzero(row)
         for place, item in enumerate(items):
-            sources[index, place] = rank[tuple(np.delete(items, place))] * n + item
+            sources[number, place] = rank[tuple(np.delete(items, place))] * n + item
     return sources

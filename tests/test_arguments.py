@@ -14,20 +14,22 @@ from estimators import subsets
 from estimators.subsets import paper
 
 THETA = np.random.default_rng(0).normal(size=(3, 5))
-BESIDE = {  # what stands beside theta
-    "v": subsets.covariance_product,
-    "z": subsets.log_prob,
-    "uniforms": paper.sequential_sample,
-}
+BESIDE = [  # what stands beside theta
+    ("v", subsets.covariance_product),
+    ("z", subsets.log_prob),
+    ("uniforms", subsets.sample),
+    ("uniforms", paper.sequential_sample),
+    ("uniforms", paper.divided_sample),
+]
 
 
-@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize(("name", "function"), BESIDE)
 @pytest.mark.parametrize("given", [THETA.tolist(), THETA], ids=["list", "numpy"])
-def test_beside_theta_stand_arrays_of_the_backend(ops, name, given):
+def test_beside_theta_stand_arrays_of_the_backend(ops, name, function, given):
     with pytest.raises(TypeError, match=rf"{name} is a .*, not an array of {ops.name}: pass ops.asarray\({name}\)"):
-        BESIDE[name](ops, ops.asarray(THETA), 2, given)
+        function(ops, ops.asarray(THETA), 2, given)
     with pytest.raises(ValueError, match=rf"{name} has shape \(3, 4\); its last axis holds the n=5 items of theta"):
-        BESIDE[name](ops, ops.asarray(THETA), 2, ops.asarray(THETA[:, :4]))
+        function(ops, ops.asarray(THETA), 2, ops.asarray(THETA[:, :4]))
 
 
 @pytest.mark.parametrize("function", [subsets.marginals, subsets.check])

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..ops import Array, Ops, compiled, index_dtype
 from . import roots
-from .checks import check_static, valid_rows
+from .checks import check_items, check_static, valid_rows
 from .polynomials import apply, width
 from .product_tree import Level, Tree, grow, items_first, items_last
 from .tilting import tilt
@@ -34,8 +34,7 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     """
     xp = ops.xp
     n = check_static(ops, theta, k)
-    if uniforms.ndim == 0 or uniforms.shape[-1] != n:
-        raise ValueError(f"uniforms has shape {tuple(uniforms.shape)}; its last axis holds the n={n} items of theta")
+    check_items(ops, "uniforms", uniforms, n)
     theta = ops.stop_gradient(theta)
     valid = valid_rows(ops, theta, k)[..., None]
     shape = np.broadcast_shapes(tuple(theta.shape), tuple(uniforms.shape))

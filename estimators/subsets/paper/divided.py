@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...ops import Array, Ops, index_dtype
+from ...ops import Array, Ops, index, index_dtype
 from ...relaxations import log_sum_exp
 from ..checks import check_static, valid_rows
-from .shared import gradient, index, sampled
+from .shared import gradient, sampled
 
 
 def divided_log_partition(ops: Ops, theta: Array, k: int) -> Array:

@@ -7,6 +7,7 @@ from functools import cache
 
 from ...ops import Array, Ops, index_dtype
 from ..checks import check_static, valid_rows
+from ..product_tree import items_first, items_last
 from .shared import gradient, sampled
 
 
@@ -65,7 +66,7 @@ def sequential_sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     moved = items_first(ops, xp.broadcast_to(uniforms, shape))
     left = xp.astype(xp.full_like(moved[0], float(k)), index_dtype(ops))
     _, (chosen,) = ops.scan(_sample_step(ops), left, (xp.exp(log_chosen), moved), reverse=True)
-    z = xp.astype(xp.permute_dims(chosen, (*range(1, chosen.ndim), 0)), theta.dtype)
+    z = xp.astype(items_last(ops, chosen), theta.dtype)
     return xp.where(valid_rows(ops, theta, k)[..., None], z, xp.nan)
 
 
@@ -112,12 +113,6 @@ def _sample_step(ops: Ops) -> Callable[..., tuple[Array, tuple[Array]]]:
         return left - xp.astype(chosen, left.dtype), (chosen,)
 
     return step
-
-
-def items_first(ops: Ops, array: Array) -> Array:
-    """Returns `[..., n]` as `[n, ...]`."""
-    # permute_dims, not moveaxis: torch.func.vmap has no rule for the latter.
-    return ops.xp.permute_dims(array, (array.ndim - 1, *range(array.ndim - 1)))
 
 
 def _up(ops: Ops, law: Array) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...ops import Array, Ops, index_dtype
+from ...ops import Array, Ops
 from ..checks import check_items, check_static, valid_rows
 
 
@@ -21,8 +21,3 @@ def sampled(ops: Ops, theta: Array, k: int, uniforms: Array) -> tuple[Array, tup
     n = check_static(ops, theta, k)
     check_items(ops, "uniforms", uniforms, n)
     return ops.stop_gradient(theta), tuple(np.broadcast_shapes(theta.shape, uniforms.shape))
-
-
-def index(ops: Ops, indices: np.ndarray) -> Array:
-    """Returns indices on the device; float32 holds them exactly up to 2^24."""
-    return ops.xp.astype(ops.asarray(indices), index_dtype(ops))
