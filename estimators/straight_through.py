@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from .base import Estimator, pathwise, perturbed_top_k, sample_z
 from .draws import SUBSET
@@ -28,14 +29,12 @@ STE = Estimator(
     source="Bengio, Léonard and Courville 2013: ĝ = ∇f(z), z ~ cp(θ)",
 )
 
-STE_GUMBEL = Estimator(
+STE_GUMBEL = replace(
+    STE,
     name="ste_gumbel",
     law="plackett_luce",
-    target="conditional_poisson",
     estimate=pathwise(perturbed_top_k, _identity),
     draws={"noise": GUMBEL},
-    needs=frozenset({"gradient"}),
-    unbiased_for="nothing",
     source="Bengio, Léonard and Courville 2013 at a Gumbel-top-k sample (Kool et al. 2019): ĝ = ∇f(topk(θ + G))",
 )
 
@@ -50,14 +49,10 @@ def _softmax_vjp(
     return xp.mean(y * (g - xp.sum(y * g, axis=-1, keepdims=True)), axis=0) / temperature
 
 
-STGS = Estimator(
+STGS = replace(
+    STE_GUMBEL,
     name="stgs",
-    law="plackett_luce",
-    target="conditional_poisson",
     estimate=pathwise(perturbed_top_k, _softmax_vjp),
-    draws={"noise": GUMBEL},
-    needs=frozenset({"gradient"}),
-    unbiased_for="nothing",
     k=1,
     params={"temperature": 1.0},
     ranges={"temperature": POSITIVE},
