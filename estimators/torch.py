@@ -21,8 +21,9 @@ class SubsetLayer(torch.nn.Module):
       estimator: a name of `estimators.ESTIMATORS`, `package.module:NAME`, or a record.
       k: items chosen, 0 <= k <= n.
       samples: None for one sample of theta's shape, or S for a leading axis of S samples.
-      validate: whether to check theta's values at each call; None checks on the CPU only, since on a GPU the check
-        waits for it.
+      validate: whether to check theta's values at each call; None checks on the CPU only, since the check waits for a
+        GPU. Exact samples and marginals wait for it in any case, in the search of their tilt: an estimator that uses
+        them cannot be captured in a CUDA graph.
       generator: of random numbers, on theta's device; None for torch's global one.
       params: the estimator's parameters; the rest keep their defaults.
       **more_params: the same, by keyword; one that is named as an argument above goes into `params`.

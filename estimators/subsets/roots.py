@@ -2,10 +2,10 @@
 
 A node holds its generating function at the N-th roots of unity ω^m, m = 0 .. N//2 (the rest are conjugates): a product
 is pointwise, and a change of representation one matrix product. N need not exceed the degree. The tilt puts the mean
-of the count Σ at k, so P(Σ = k ± N) is negligible beside P(Σ = k) from N ≈ √(2kL) + L/3 on, L = log 1/ε (Bernstein's
-inequality: the variance is below min(k, n−k)), and counts that are equal modulo N need not be told apart. So N grows as
-√k and not as k, and the work as n√k at worst; values are bounded by 1 and carry an absolute accuracy of rounding, which
-beside a P(Σ = k) of at least about 1/√(2πk) is a relative one.
+of the count Σ at k, so P(Σ = k ± N) is negligible beside P(Σ = k) from L/3 + √(L²/9 + 2L·min(k, n−k)) on, L = log 1/ε
+(Bernstein's inequality: the variance is below min(k, n−k)), and counts that are equal modulo N need not be told apart;
+N is that, rounded up, and 2. So it grows as √k and not as k, and the work as n√k at worst; values are bounded by 1 and
+carry an absolute accuracy of rounding, which beside a P(Σ = k) of at least about 1/√(2πk) is a relative one.
 """
 
 from __future__ import annotations
