@@ -78,13 +78,11 @@ def read(path: str | Path) -> Results:
     if not path.is_file():
         raise StoreError(f"{path} does not exist; {remedy}")
     try:
-        rows, runs = _query(path, "mode=ro")
-    except sqlite3.OperationalError:
-        # A write-ahead-log store in a folder that we may not write to opens only so.
         try:
+            rows, runs = _query(path, "mode=ro")
+        except sqlite3.OperationalError:
+            # A write-ahead-log store in a folder that we may not write to opens only so.
             rows, runs = _query(path, "mode=ro&immutable=1")
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{path} is not a results store ({error}); {remedy}") from error
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{path} is not a results store ({error}); {remedy}") from error
     if rows.empty:
@@ -213,8 +211,7 @@ def summarise(rows: pd.DataFrame, target: str = TARGET) -> pd.DataFrame:
     differ), `std_error` (of the mean, from the cells' own: what sampling leaves open), `exact`, `seeds`, `defined` (the
     seeds at which the metric is defined; the mean is over these).
     """
-    chosen = select(rows)
-    chosen = chosen[chosen["target"] == target]
+    chosen = select(rows).loc[lambda selected: selected["target"] == target]
     defined = chosen["value"].notna()
     chosen = chosen.assign(
         square=chosen["std_error"].where(defined) ** 2,
@@ -241,8 +238,8 @@ def problems(rows: pd.DataFrame, experiment: str) -> list[tuple[str, pd.DataFram
     told = [name for name in PROBLEM if rows[name].nunique() > 1]
     found = []
     for key, group in rows.groupby(PROBLEM, sort=True):
-        values = dict(zip(PROBLEM, key, strict=True))
-        found.append((", ".join(f"{name} {values[name]}" for name in told), group))
+        named = zip(PROBLEM, key, strict=True)
+        found.append((", ".join(f"{name} {value}" for name, value in named if name in told), group))
     return found
 
 

@@ -123,7 +123,8 @@ def _point(row: dict[str, Any], sized: pd.DataFrame) -> dict[str, Any] | None:
 def _differing(timed: str, judged: str) -> str:
     """Returns the parameters of the first of two records that the second does not share."""
     own, other = json.loads(timed), json.loads(judged)
-    told = [f"{name} {value}" for name, value in own.items() if other.get(name, value) != value or name not in other]
+    values = {name: value for name, value in own.items() if name not in other or other[name] != value}
+    told = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()]
     return ", ".join(told) or "its default parameters"
 
 

@@ -32,15 +32,17 @@ def test_errors_meet_times_of_the_same_size_and_samples_alone(tmp_path):
 
 
 def test_time_with_other_parameters_stands_in_and_says_so(tmp_path):
-    rows = reports_store.timing_rows(backends={"torch": 1.0}, params=json.dumps({"temperature": 0.1}))
+    params = json.dumps({"temperature": 0.1, "epsilon": 2.0**-126})
+    rows = reports_store.timing_rows(backends={"torch": 1.0}, params=params)
     results = reports_store.timed(tmp_path / "s.sqlite", rows)
     (match, *_) = pareto.matches(results.rows, timing.choose(results).table, ["torch:cpu eager"])
     notes = match.points.set_index("label")["note"]
-    assert notes["softsub [logits=theta]"] == "timed with temperature 0.1"
+    assert notes["softsub [logits=theta]"] == "timed with epsilon 1.175e-38, temperature 0.1"
     section = scaling.section(results)
-    assert section is not None and "softsub [logits=theta] was timed with temperature 0.1" in str(section["fronts"])
+    told = "softsub [logits=theta] was timed with epsilon 1.175e-38, temperature 0.1"
+    assert section is not None and told in str(section["fronts"])
     (least,) = (sentence for sentence in section["headlines"] if sentence.startswith("Least error for its time"))
-    assert "error 0.2468, timed with temperature 0.1)" in least
+    assert "error 0.2468, timed with epsilon 1.175e-38, temperature 0.1)" in least
 
 
 def test_errors_and_times_name_their_dtypes(tmp_path):
