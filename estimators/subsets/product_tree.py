@@ -32,9 +32,11 @@ from .tilting import Tilted
 # and 32 took 5.2, 5.7, 6.1, 7.6 ms for the covariance product at (4, 8192, 1000); a step of `simple` at (64, 1024, 50)
 # took 16 with 4 and 8, 19 with 16 (torch 2.13, one thread, float32, lowest of four interleaved rounds).
 _BLOCK = 16
-# Before all the roots come fewer, while they are fewer by this factor. No stage, one, stages a half of each other:
-# 10.2, 7.9, 8.4 at (64, 1024, 50); 18, 6.0, 6.1 at (4, 8192, 1000); 95, 28, 29 at (1, 100000, 10000), and two stages,
-# a quarter of each other, 24.
+# Before all the roots come fewer, while they are fewer by this factor: nowhere at (64, 1024, 50), up to 64 items at
+# (4, 8192, 1000), up to 128 at (1, 100000, 10000). There the covariance product took 3.1 to 3.3 times as long without
+# a stage, 1.07 times with one, 1.03 times with stages a half of each other, as with stages a quarter of each other;
+# at (4, 8192, 1000), where the latter is one stage, 1.5 to 1.7 times as long without it, and as long with halves (torch
+# 2.13, one thread, float32, lowest of 40 interleaved rounds, two runs).
 _FEWER = 2.4
 
 

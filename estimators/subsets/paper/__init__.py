@@ -4,8 +4,9 @@ Algorithms 1 and 2 are in `sequential`, 5 and 6 in `divided`, 4 in `entropies`; 
 
 The library computes the same from products of probabilities after one shift a row (see `estimators.subsets`), without a
 logarithm and an exponential an entry, and to full accuracy where the logarithms here grow and lose digits: in float32
-at n = 200 and k = 37, with N(0, 1) + 1000 for logits, a marginal of the sequential form is off by 0.2 %, of the divided
-form by 0.02 %, and of the library's by 4e-7 of itself.
+at n = 200 and k = 37, with N(0, 1) + 1000 for logits, the largest relative error of a marginal is 0.12 to 0.55 % in the
+sequential form, 0.009 to 0.024 % in the divided form, and 2.6e-7 to 3.9e-7 in the library (20 rows, of
+`numpy.random.default_rng(0)` to `default_rng(19)`, rounded to float32; beside the library's in float64; torch).
 
 Where all of them depart from print: they work on logits, so that A(θ) = log Σ_{|z|=k} exp(θ·z) takes the place of
 log P(Σz = k) = A − Σ softplus(θ), which has the same marginals and the same samples; and in log space, since e_k(exp θ)
