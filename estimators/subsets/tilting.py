@@ -107,7 +107,9 @@ def _shift(ops: Ops, theta: Array, k: int) -> tuple[Array, Array]:
         return search(xp.where(off, nearest, anchor), xp.where(off, 0.0, t))
 
     start = xp.where((n >= k) & (top < xp.inf), goal - mean, xp.nan)
-    return ops.while_loop(lambda found: found[2], search_nearer, search(xp.zeros_like(top), start), _ANCHORS)[:2]
+    found = search(xp.zeros_like(top), start)
+    anchor, t, _ = ops.while_loop(lambda found: found[2], search_nearer, found, _ANCHORS)
+    return anchor, t
 
 
 def _measure(ops: Ops, theta: Array, k: Array, t: Array, low: Array, high: Array) -> _Point:
