@@ -9,7 +9,7 @@ from families import Curved, estimated
 
 from estimators import get
 from estimators.draws import resolve_draws
-from estimators.subsets.product_tree import shapes
+from estimators.subsets.shapes import shapes
 
 N, K, S = 6, 3, 3
 RNG = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import scipy.stats
 
 from estimators import ops as ops_module
 from estimators import subsets
-from estimators.subsets import product_tree, roots, sampling
+from estimators.subsets import product_tree, roots, sampling, shapes
 
 ROWS = "ordinary steep two_groups equal very_high"
 
@@ -74,14 +74,34 @@ def test_a_batch_without_rows_gives_none(ops32):
     assert tuple(subsets.sample(ops32, theta, 3, ops32.asarray(np.zeros((2, 0, 40)))).shape) == (2, 0, 40)
 
 
+def spread_evenly(rows, n):
+    """Returns logits that leave open but a few items, in steps of a tenth to sixty."""
+    rng = np.random.default_rng(14)
+    return rng.uniform(-1, 1, (rows, n)) * 10 ** rng.uniform(2, 4.5, (rows, 1))
+
+
+@pytest.mark.parametrize("k", [100, 512, 900])
+def test_items_that_are_certain_do_not_blur_the_others(ops32, k):
+    theta = spread_evenly(150, 1024).astype("float32")
+    found = np.asarray(subsets.marginals(ops32, ops32.asarray(theta), k), "float64")
+    ops64 = ops_module.load("torch:cpu", "float64")
+    accurate(found, np.asarray(subsets.marginals(ops64, ops64.asarray(theta), k)))
+
+
+def test_they_would_if_they_were_in_the_products(monkeypatch):
+    monkeypatch.setitem(product_tree._CERTAIN, "float32", -1.0)
+    with pytest.raises(AssertionError):
+        test_items_that_are_certain_do_not_blur_the_others(ops_module.load("torch:cpu", "float32"), 512)
+
+
 def test_too_few_roots_are_noticed(monkeypatch):
     n, k = 300, 30
     ops32 = ops_module.load("torch:cpu", "float32")
-    product_tree.shapes.cache_clear()
+    shapes.shapes.cache_clear()
     monkeypatch.setattr(roots, "enough", lambda dtype, n, k: 21)
     theta = logits.rows(n, k, ROWS)[0]
     marginals = np.asarray(subsets.marginals(ops32, ops32.asarray(theta[None]), k), np.float64)
-    product_tree.shapes.cache_clear()
+    shapes.shapes.cache_clear()
     with pytest.raises(AssertionError):
         accurate(marginals[0], oracles.log_space(theta, k)[1])
 
@@ -148,7 +168,7 @@ def uniform_samples():
 def first_child():
     """Returns the items below the first child of the root."""
     below = [[item] for item in range(UNIFORM_N)]
-    for shape in product_tree.shapes("float32", UNIFORM_N, UNIFORM_K)[:-1]:
+    for shape in shapes.shapes("float32", UNIFORM_N, UNIFORM_K)[:-1]:
         below += [[] for _ in range(shape.nodes - len(below))]
         below = [below[i] + below[i + shape.nodes // 2] for i in range(shape.nodes // 2)]
     return below[0]

@@ -12,7 +12,7 @@ import pytest
 
 from estimators import ops as ops_module
 from estimators import subsets
-from estimators.subsets.product_tree import shapes
+from estimators.subsets.shapes import shapes
 
 ROWS = "ordinary equal high farther_apart some_missing just_k"
 

@@ -44,11 +44,13 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     rows = xp.reshape(xp.where(valid, theta, 0.0), (1,) * (len(shape) - theta.ndim) + tuple(theta.shape))
     tree = grow(ops, tilt(ops, rows, k), k)
     rest = items_first(ops, xp.broadcast_to(uniforms, shape))
-    chosen = xp.full_like(rest[:1], float(tree.counted))
+    chosen = xp.zeros_like(rest[:1]) + (tree.counted if tree.left is None else tree.left)
     for level, facts in zip(reversed(tree.levels), reversed(_facts(ops, tree)), strict=True):
         splits = level.shape.real - level.shape.nodes // 2  # pairs whose second node is no padding
         chosen = _split(ops, level, facts, chosen, rest[:splits], tree.counted)
         rest = rest[splits:]
+    if tree.certain is not None:
+        chosen = xp.where(tree.certain, 1.0, chosen)
     z = items_last(ops, 1.0 - chosen if tree.complement else chosen)
     return xp.where(valid, z, xp.nan)
 
@@ -56,13 +58,12 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
 def _facts(ops: Ops, tree: Tree) -> list[Array]:
     """Returns, for each level, `[4, nodes, ...]`: mean and variance of a node's count, and its least and greatest."""
     xp = ops.xp
-    p, q = (tree.q, tree.p) if tree.complement else (tree.p, tree.q)
+    q, p = tree.levels[0].nodes  # of what is counted; the factor of an item that counts for certain has no p
     facts = xp.stack([p, p * q, xp.astype(q == 0, p.dtype), xp.astype(p > 0, p.dtype)])
-    found: list[Array] = []
-    for level in tree.levels:
-        if found:
-            half = facts.shape[1] // 2
-            facts = facts[:, :half] + facts[:, half:]
+    found = [facts]
+    for level in tree.levels[1:]:
+        half = facts.shape[1] // 2
+        facts = facts[:, :half] + facts[:, half:]
         missing = level.shape.nodes - facts.shape[1]
         if missing:
             facts = xp.concat([facts, xp.zeros_like(facts[:, :missing])], axis=1)

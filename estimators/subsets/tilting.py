@@ -129,10 +129,11 @@ def _measure(ops: Ops, theta: Array, k: Array, t: Array, low: Array, high: Array
 
 
 def _middle(ops: Ops, low: Array, high: Array) -> Array:
-    """Returns a number between the two, if there is one: the mean of their sizes while they are far apart."""
+    """Returns a number between the two, if there is one: while they are far apart 0, or the geometric mean of sizes."""
     xp = ops.xp
-    sizes = xp.sinh(xp.asinh(low) / 2 + xp.asinh(high) / 2)
-    # Its rounding is that of asinh times the size: of two large numbers near each other it may be outside.
+    size = xp.sqrt(xp.maximum(xp.abs(low), 1.0)) * xp.sqrt(xp.maximum(xp.abs(high), 1.0))
+    sizes = xp.where((low < 0) & (high > 0), 0.0, xp.where(low < 0, -size, size))
+    # Of two large numbers near each other it may be outside, by its rounding.
     apart = (high / 2 - low / 2 > 50) & (sizes > low) & (sizes < high)
     return xp.where(apart, sizes, low / 2 + high / 2)
 
