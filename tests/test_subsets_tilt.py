@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import hypothesis.strategies as st
 import numpy as np
+import oracles
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,6 +59,79 @@ def test_a_group_that_is_large_and_equal_is_sampled_evenly(size, k):
     count = math.lgamma(size + 1) - math.lgamma(k + 1) - math.lgamma(size - k + 1)  # log C(size, k)
     assert subsets.entropy(ops, theta, k).item() == pytest.approx(count, rel=1e-5)
     assert subsets.log_prob(ops, theta, k, z).item() == pytest.approx(-count, rel=1e-5)
+
+
+def hostile(n, k):
+    """Returns rows in which the choice is open, nearly decided either way, decided, and masked."""
+    rng = np.random.default_rng(n + k)
+    ordinary, item = rng.normal(size=n), np.arange(n)
+    return np.array(
+        [
+            ordinary,
+            np.where(item < k - 1, 50.0, ordinary),
+            np.where(item < k + 1, 50.0 + ordinary, -np.inf),
+            np.where(item < k, ordinary, -1e300),
+            np.where(item < n - 2, ordinary, -1e300),
+            np.where(item < n - 2, ordinary, -1e9),
+        ]
+    )
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("k", [3, 14])
+def test_where_items_are_certain_derivatives_are_the_moments(k, mapped):
+    n, ops = 17, ops_module.load("torch:cpu")
+    rows = hostile(n, k)
+    z = np.array([1.0] * k + [0.0] * (n - k))
+    each = torch.func.vmap if mapped else lambda f: lambda theta: torch.stack([f(row) for row in theta])
+    value = {
+        "log_partition": lambda theta: subsets.log_partition(ops, theta, k),
+        "entropy": lambda theta: subsets.entropy(ops, theta, k),
+        "log_prob": lambda theta: subsets.log_prob(ops, theta, k, ops.asarray(z)),
+    }
+    theta = ops.asarray(rows)
+    found = {name: each(f)(theta).numpy() for name, f in value.items()}
+    slope = {name: each(torch.func.grad(f))(theta).numpy() for name, f in value.items()}
+    curvature = each(torch.func.hessian(value["log_partition"]))(theta).numpy()
+    for i, row in enumerate(rows):
+        law = oracles.enumerated(row, k)
+        close = functools.partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-10)
+        close(found["log_partition"][i], law.log_partition)
+        close(found["entropy"][i], law.entropy)
+        close(found["log_prob"][i], law.log_probabilities[0])  # the first k items come first
+        close(slope["log_partition"][i], law.marginals)
+        close(curvature[i], law.covariance)
+        close(slope["log_prob"][i], z - law.marginals)
+        assert np.all(np.isfinite(slope["entropy"][i]))
+        close(slope["entropy"][i], -law.covariance @ np.where(law.marginals > 0, row, 0.0))
+
+
+@pytest.mark.parametrize("n", [12, 20, 1000])
+@pytest.mark.parametrize("mask", [-1e4, -1e9, None])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["torch:cpu", "jax:cpu"])
+def test_a_choice_that_masks_decide_is_of_the_others(name, dtype, mask, n):
+    ops, eps = ops_module.load(name, dtype), float(np.finfo(dtype).eps)
+    theta = np.random.default_rng(n).normal(size=n).astype(dtype)
+    theta[::3] = np.finfo(dtype).min if mask is None else mask
+    others = np.arange(n) % 3 > 0
+    k = int(others.sum())
+    log_partition, slope = ops.value_and_grad(lambda row: subsets.log_partition(ops, row, k))(ops.asarray(theta))
+    total = theta[others].astype("float64").sum()
+    assert float(log_partition) == pytest.approx(total, abs=8 * eps * float(np.abs(theta[others]).sum()))
+    np.testing.assert_allclose(np.asarray(slope), others, rtol=0, atol=40 * eps)
+    for few in (k, k // 2):
+        entropy, slope = ops.value_and_grad(lambda row, few=few: subsets.entropy(ops, row, few))(ops.asarray(theta))
+        assert np.all(np.isfinite(np.asarray(slope))) and float(entropy) > -40 * eps
+    assert np.all(np.asarray(slope)[~others] == 0)
+
+
+def test_masks_and_logits_of_opposite_size_leave_the_sum():
+    rng, ops = np.random.default_rng(3), ops_module.load("torch:cpu", "float32")
+    theta = (4e37 * rng.normal(size=(200, 36))).astype("float32")
+    theta[:, :19] = np.finfo("float32").min
+    marginals = np.asarray(subsets.marginals(ops, ops.asarray(theta), 18), "float64")
+    np.testing.assert_allclose(marginals.sum(axis=-1), 18, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["torch:cpu", "jax:cpu"])

@@ -8,7 +8,7 @@ from ..ops import Array, Ops, compiled
 from .checks import check_items, check_static, valid_rows
 from .moments import marginals
 from .product_tree import count_probability, grow, inclusions
-from .tilting import Tilted, softplus, tilt
+from .tilting import Tilted, log_likelier, tilt
 
 
 @compiled
@@ -33,7 +33,12 @@ def log_partition(ops: Ops, theta: Array, k: int) -> Array:
         total = xp.sum(theta, axis=-1) if k == n else xp.zeros_like(theta[..., 0])
         return xp.where(valid_rows(ops, theta, k), total, xp.nan)
     tilted = tilt(ops, theta, k)
-    return _log_total(ops, tilted, k) + xp.sum(softplus(ops, tilted), axis=-1) - k * tilted.t[..., 0]
+    # softplus(x) is x − log σ(x) where x > 0: the sum of those x less k·t is one of θ, with t as often as they are more
+    # than k. In a gap as wide as a mask t may be of its size, and would not cancel.
+    positive = tilted.x > 0
+    more = xp.sum(xp.astype(positive, theta.dtype), axis=-1) - k
+    largest = xp.sum(xp.where(positive, theta, 0.0), axis=-1) + more * tilted.t[..., 0]
+    return largest - xp.sum(log_likelier(ops, tilted), axis=-1) + _log_total(ops, tilted, k)
 
 
 @compiled
@@ -66,7 +71,7 @@ def log_prob(ops: Ops, theta: Array, k: int, z: Array) -> Array:
         # two did not happen: terms of one sign, where Σ x − Σ softplus(x) would cancel.
         positive = tilted.x > 0
         distance = xp.where(positive, tilted.x, -tilted.x)
-        likelier = xp.log(xp.where(positive, tilted.p, tilted.q))
+        likelier = log_likelier(ops, tilted)
         log_p = xp.sum(likelier - xp.where(chosen == positive, 0.0, distance), axis=-1) - _log_total(ops, tilted, k)
     return xp.where(in_support | xp.isnan(log_p), log_p, -xp.inf)
 
@@ -99,9 +104,9 @@ def entropy(ops: Ops, theta: Array, k: int) -> Array:
     # softplus(x) − x μ = softplus(−|x|) + |x| (μ, or 1 − μ where x > 0): a sum of terms >= 0. 1 − μ has to be summed
     # and not subtracted: its rounding error would be multiplied by an |x| of any size.
     positive = x > 0
-    distance = xp.where(x == -xp.inf, 0.0, xp.where(positive, x, -x))
     missed = xp.where(positive, excluded, included)
-    slack = distance * missed - xp.log(xp.where(positive, tilted.p, tilted.q))
+    distance = xp.where(missed > 0, xp.where(positive, x, -x), 0.0)  # which may be infinite else
+    slack = distance * missed - log_likelier(ops, tilted)
     return xp.log(count_probability(ops, tree)) + xp.sum(slack, axis=-1)
 
 

@@ -17,7 +17,7 @@ def marginals(ops: Ops, theta: Array, k: int) -> Array:
       k: static, 0 <= k <= n.
 
     Returns:
-      `[..., n]` in [0, 1], summing to k. O(n √k) work at most, depth O(log n).
+      `[..., n]` in [0, 1], summing to k, to rounding. O(n √k) work at most, depth O(log n).
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].

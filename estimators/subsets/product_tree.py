@@ -150,7 +150,10 @@ def outsides(ops: Ops, tree: Tree) -> tuple[Array, Array]:
 
 
 def inclusions(ops: Ops, tree: Tree) -> tuple[Array, Array]:
-    """Returns P(z_i = 1) and P(z_i = 0), `[..., n]` each and each to its own accuracy: 1 − P(z_i = 1) has not that."""
+    """Returns P(z_i = 1) and P(z_i = 0), `[..., n]` each and each to its own accuracy: 1 − P(z_i = 1) has not that.
+
+    What `_CERTAIN` rules out has probability 0.
+    """
     without, within = outsides(ops, tree)[0]
     included, excluded = tree.p * within, tree.q * without
     # Each item's own total: what rounding did to the others stands in both.
@@ -164,7 +167,7 @@ def _one_hot(k: int, size: int, axes: int) -> np.ndarray:
 
 
 def _leave_out(ops: Ops, certain: Array, items: Array) -> Array:
-    """Returns the items' coefficients `[2, n, ...]` less counts that are certain: q + pω is p for such a one.
+    """Returns the items' coefficients `[2, n, ...]` less counts that are certain: q + pω becomes q + p.
 
     Their ω would be rounded in every block, and in many alike: over 1,400 laws of logits spread evenly over 100 to
     30,000, n = 512 to 8192, the largest relative error of a marginal above 1e-6 was 6.5e-4 so. Without them it is
@@ -178,7 +181,8 @@ def _leave_out(ops: Ops, certain: Array, items: Array) -> Array:
 def _put_back(ops: Ops, certain: Array, outside: Array) -> Array:
     """Returns the chances `[2, n, ...]` that `counted`, and one less, of the other items are counted.
 
-    What is outside of an item that counts for certain was found less that item: the first chance is the second.
+    What is outside of an item that counts for certain was found less that item, so the first chance is its second. Its
+    own first one is given as 0: it is multiplied by less than `_CERTAIN`.
     """
     xp = ops.xp
     return xp.where(certain, xp.stack([xp.zeros_like(outside[0]), outside[0]]), outside)
@@ -254,8 +258,8 @@ def _change_nodes(ops: Ops, nodes: Array, unity: int, shape: Shape, k: int) -> A
     """Returns the same of nodes, where a 1 at every root stays so to the last digit."""
     if not unity:
         return _change(ops, nodes, unity, shape, k)
-    # A node that leaves little open has values near 1, at the root -1, too. The 1 goes round: it would be rounded alike
-    # in all such nodes. One that leaves much open has small values, from which a 1 would take their digits.
+    # A node that leaves little open has values near 1, at the root next to -1, the first, too. The 1 goes round: it
+    # would be rounded alike in all such nodes. One that leaves much open has small values, whose digits a 1 would take.
     real = ops.xp.real(nodes[:1])
     one = ops.xp.astype(real > 0.5, real.dtype)
     return _change(ops, nodes - one, unity, shape, k) + one

@@ -73,7 +73,7 @@ def _order(count: int) -> np.ndarray:
     of marginals (see `shapes`) were twice to five times as large.
     """
     size = count // 2 + 1
-    stride = next(s for s in range(round(0.382 * size), size + 1) if math.gcd(s, size) == 1) if size > 1 else 1
+    stride = next(s for s in range(round(0.382 * size), size + 1) if math.gcd(s, size) == 1)
     return (size - 1 - np.arange(size) * stride) % size
 
 

@@ -30,7 +30,7 @@ class Tilted(NamedTuple):
 
     Attributes:
       t: `[..., 1]` the shift, a constant to differentiation.
-      x: `[..., n]` the tilted logits θ + t; NaN in invalid rows.
+      x: `[..., n]` the tilted logits θ + t, of which t is only a rounding where it is large; NaN in invalid rows.
       p, q: `[..., n]` σ(x) and 1 − σ(x), both to full relative accuracy.
     """
 
@@ -47,11 +47,10 @@ def tilt(ops: Ops, theta: Array, k: int) -> Tilted:
     return Tilted(t - anchor, x, ops.sigmoid(x), ops.sigmoid(-x))
 
 
-def softplus(ops: Ops, tilted: Tilted) -> Array:
-    """Returns log(1 + e^x), with derivatives right at 0 and at -inf to any order (they come from p and q)."""
+def log_likelier(ops: Ops, tilted: Tilted) -> Array:
+    """Returns log max(p, q) = −softplus(−|x|), with derivatives right at 0 and -inf to any order: those of p and q."""
     xp = ops.xp
-    positive = tilted.x > 0
-    return xp.where(positive, tilted.x, 0.0) - xp.log(xp.where(positive, tilted.p, tilted.q))
+    return xp.log(xp.where(tilted.x > 0, tilted.p, tilted.q))
 
 
 class _Point(NamedTuple):
@@ -93,8 +92,9 @@ def _shift(ops: Ops, theta: Array, k: int) -> tuple[Array, Array]:
         """Returns the anchor, t, and whether it is off."""
         centred = theta - anchor
         # Were all logits the top one, or the bottom one, k would be reached at the ends of the bracket.
-        low = goal - (top - anchor)
-        high = xp.minimum(goal - (bottom - anchor), xp.finfo(theta.dtype).max)
+        largest = xp.finfo(theta.dtype).max
+        low = xp.maximum(goal - (top - anchor), -largest)
+        high = xp.minimum(goal - (bottom - anchor), largest)
         move = partial(_move, ops, centred, wanted, n, goal)
         point = _measure(ops, centred, wanted, xp.minimum(xp.maximum(start, low), high), low, high)
         point = ops.while_loop(lambda point: point.going, move, point, _LIMIT)
