@@ -18,6 +18,13 @@ RECORDS = pytest.StashKey[list]()
 BACKENDS = ("torch:cpu", "jax:cpu")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_a_module() -> Iterator[None]:
+    """Forgets what jax compiled for a module: programs map some 200 regions of memory each, Linux allows 65,530."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(params=BACKENDS, ids=["torch", "jax"])
 def ops(request: pytest.FixtureRequest) -> ops_module.Ops:
     """Each backend in float64."""

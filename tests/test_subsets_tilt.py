@@ -106,7 +106,7 @@ def test_where_items_are_certain_derivatives_are_the_moments(k, mapped):
         close(slope["entropy"][i], -law.covariance @ np.where(law.marginals > 0, row, 0.0))
 
 
-@pytest.mark.parametrize("n", [12, 20, 1000])
+@pytest.mark.parametrize("n", [12, 1000])
 @pytest.mark.parametrize("mask", [-1e4, -1e9, None])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["torch:cpu", "jax:cpu"])
