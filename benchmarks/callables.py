@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 Step = Callable[[], Any]
 
 
-class LackingError(NotImplementedError):  # by that name asv knows a case that is to be skipped
-    """The estimators under test lack what a case needs: the harness judges commits that are older than it, too."""
+class LackingError(NotImplementedError):
+    """The estimators under test lack what a case needs: the harness judges commits that are older than it, too.
+
+    Derived from NotImplementedError because that is asv's protocol: a `setup` that raises it skips the case, any other
+    error fails it. Nothing here is left to be implemented.
+    """
 
 
 @cache  # asv calls setup before every call that it times

@@ -64,7 +64,7 @@ def browser(rows: pd.DataFrame, name: str = "rows") -> str:
     return _without_links(text)
 
 
-def library() -> str:
+def table_code() -> str:
     """Returns the code that every `browser` on a page needs, once."""
     return _without_links(generate_init_offline_itables_html(options.dt_bundle))
 

@@ -70,7 +70,7 @@ def build(results: Results, history: pd.DataFrame | None = None, source: str = "
         "failures": listing.failures(rows).to_dict("records"),
         "runs": results.runs,
         "store": results.store,
-        "table_library": listing.library(),
+        "table_code": listing.table_code(),
         "all_rows": _listed(rows, "rows"),
         "all_timings": _listed(results.timings, "timings", "exact") if len(results.timings) else None,
         "comparison_file": _compressed(comparison.drop(columns="index")),

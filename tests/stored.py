@@ -1,6 +1,8 @@
-"""A cell with known measurements, as the tests of the store save it."""
+"""A cell with known measurements, as the tests of the store save it, and cells that differ in one field."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from reports_store import cell_of
 
@@ -18,3 +20,10 @@ def save(opened, cell, measurements=MEASURED, *, fingerprint="code-1", run="run-
     """Saves a cell in an open store, as of the run that the fixture `opened` has begun."""
     law = "conditional_poisson"
     opened.save(cell, measurements, law=law, fingerprint=fingerprint, run=run, seconds=0.5, **more)
+
+
+def differing(cell, field):
+    """Returns the cell with another value of one field."""
+    value = getattr(cell, field)
+    other = (("x", 2.0),) if field == "params" else value + 1 if isinstance(value, int) else value + "x"
+    return replace(cell, **{field: other})

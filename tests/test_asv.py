@@ -163,13 +163,13 @@ LACKING = (
 @pytest.mark.parametrize("statement", LACKING)
 def test_what_the_estimators_lack_themselves_is_a_defect(statement):
     with pytest.raises((AttributeError, ImportError)), callables.lacking_is_a_skip("case"):
-        exec(statement, {"__name__": "estimators.simple"})  # noqa: S102
+        exec(statement, {"__name__": "estimators.simple"})
 
 
 @pytest.mark.parametrize("statement", LACKING)
 def test_what_the_harness_finds_lacking_in_the_estimators_is_a_skip(statement):
     with pytest.raises(callables.LackingError, match="not_yet"), callables.lacking_is_a_skip("case"):
-        exec(statement, {"__name__": "benchmarks.harness.steps"})  # noqa: S102
+        exec(statement, {"__name__": "benchmarks.harness.steps"})
 
 
 def test_a_failed_measurement_fails_its_look_ups_alone(monkeypatch):
@@ -219,6 +219,7 @@ def test_the_clock_counts_sleep_and_work_and_not_the_wait_for_a_core():
     assert 0.095 <= measured <= passed + 1e-3
 
 
+# Where a system keeps no such counts, the clock is the plain one (the test above) and there are no waits to leave out.
 @pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="this system does not count the waits")
 def test_the_clock_leaves_out_the_waits_of_the_thread_that_reads_it_and_of_no_other():
     found = []

@@ -68,7 +68,10 @@ def test_parameters_of_f_get_the_gradient_of_f_at_the_points(ops, name):
     points, weights, _, _ = at_theta(theta)
 
     def total(parameters):
-        f = lambda z: ops.xp.sum(parameters * z * z, axis=-1)  # noqa: E731 - closes over the parameters
+
+        def f(z):
+            return ops.xp.sum(parameters * z * z, axis=-1)
+
         return ops.xp.sum(expectation(record, ops, theta, f, draws, **keywords)[0])
 
     found = np.asarray(ops.compile(ops.value_and_grad(total))(c)[1])
@@ -87,7 +90,10 @@ def batch_of_zeros(ops, rows, outer):
     theta = ops.asarray(np.repeat(THETA[:1], rows, axis=0))
     draws = {"noise": ops.asarray(np.random.default_rng(0).gumbel(size=(1, rows, N)))}
     f = objective(ops)
-    total = lambda t: outer * ops.xp.sum(expectation(record, ops, t, f, draws, **keywords)[0])  # noqa: E731
+
+    def total(t):
+        return outer * ops.xp.sum(expectation(record, ops, t, f, draws, **keywords)[0])
+
     return zero_share(ops.value_and_grad(total)(theta)[1])
 
 
@@ -99,7 +105,10 @@ def layer_of_zeros(ops, rows, outer):
     f = objective(ops)
 
     def total(t):
-        draw = lambda *arguments: ops.asarray(noise(*arguments))  # noqa: E731
+
+        def draw(*arguments):
+            return ops.asarray(noise(*arguments))
+
         z = layer.sample(record, ops, t, draw, k=K, samples=1, params=record.resolve_params({"step_size": 0.5}))
         return outer * ops.xp.sum(f(z))
 
@@ -139,7 +148,10 @@ def test_estimators_from_values_never_ask_for_the_gradient_of_f(ops, name):
     with pytest.raises(AssertionError, match="asked for"):  # the objective does what it says
         ops.value_and_grad(lambda z: ops.xp.sum(f(z)))(ops.asarray(THETA))
     record, draws, keywords = prepared(ops, name, f)
-    total = lambda t: ops.xp.sum(expectation(record, ops, t, f, draws, **keywords)[0])  # noqa: E731
+
+    def total(t):
+        return ops.xp.sum(expectation(record, ops, t, f, draws, **keywords)[0])
+
     assert np.all(np.isfinite(np.asarray(ops.value_and_grad(total)(ops.asarray(THETA))[1])))
 
 

@@ -51,6 +51,11 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
     return published.compare(rows)
 
 
+def disagrees(frame: pd.DataFrame) -> pd.Series:
+    """Which rows miss their number; of a number that was not compared (None) there is nothing to say."""
+    return frame["agrees"].eq(False)
+
+
 def told(frame: pd.DataFrame) -> str:
     columns = ["experiment", "estimator", "params", "metric", "statistic", "seed", "value", "ours", "ours_se", "series"]
     return frame[columns].to_string()
@@ -75,7 +80,7 @@ def test_every_exact_number_is_compared_on_jax(compared: pd.DataFrame) -> None:
 def test_golden_numbers_are_met(compared: pd.DataFrame, experiment: str, kind: str) -> None:
     own = compared[(compared["experiment"] == experiment) & (compared["kind"] == kind) & compared["agrees"].notna()]
     assert len(own) > 3
-    wrong = own[own["agrees"] == False]  # noqa: E712 - the column holds None, too
+    wrong = own[disagrees(own)]
     assert wrong.empty, f"{len(wrong)} of {len(own)} golden numbers are missed:\n" + told(wrong)
 
 
@@ -124,7 +129,7 @@ def relabelled(rows: pd.DataFrame) -> pd.DataFrame:
 def test_golden_numbers_catch_estimators_under_wrong_names(rows: pd.DataFrame) -> None:
     twin = published.compare(relabelled(rows))
     softsub = twin[(twin["estimator"] == "softsub") & (twin["experiment"] == "figure1")]
-    assert (softsub["agrees"] == False).sum() > 10  # noqa: E712 - as above
+    assert disagrees(softsub).sum() > 10
     shifted = rows.assign(seed=rows["seed"].map({1234: 1067, 1067: 1234}).fillna(rows["seed"]).astype(int))
     twin = published.compare(shifted)
-    assert (twin[twin["seed"].isin([1234, 1067])]["agrees"] == False).sum() > 20  # noqa: E712 - as above
+    assert disagrees(twin[twin["seed"].isin([1234, 1067])]).sum() > 20

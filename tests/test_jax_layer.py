@@ -64,7 +64,10 @@ def test_a_jitted_gradient_is_the_eager_one_and_is_traced_once():
     def loss(theta, key, scale):
         nonlocal traces
         traces += 1
-        f = lambda z: scale * square(z)  # noqa: E731 - a new function at each trace, as in a user's step
+
+        def f(z):  # a new function at each trace, as in a user's step
+            return scale * square(z)
+
         return jnp.sum(subset_jax.expectation(key, theta, f, k=2, estimator="imle_gumbel", samples=2))
 
     eager = jax.grad(loss, argnums=(0, 2))(THETA, KEY, 2.0)
@@ -195,7 +198,10 @@ def test_a_model_learns_which_features_count():
 
     def loss(parameters, key, train=True):
         theta = parameters["theta"] if train else jax.lax.stop_gradient(parameters["theta"])
-        f = lambda z: jnp.mean(((z * parameters["w"]) @ x.T - y) ** 2, axis=-1)  # noqa: E731 - closes over the weights
+
+        def f(z):
+            return jnp.mean(((z * parameters["w"]) @ x.T - y) ** 2, axis=-1)
+
         return subset_jax.expectation(key, theta, f, k=2)
 
     @partial(jax.jit, static_argnames="train")
@@ -203,7 +209,10 @@ def test_a_model_learns_which_features_count():
         value, gradient = jax.value_and_grad(loss)(parameters, key, train)
         first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, moments[0], gradient)
         second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, moments[1], gradient)
-        step = lambda p, m, v: p - 0.1 * m / (1 - 0.9**count) / (jnp.sqrt(v / (1 - 0.999**count)) + 1e-8)  # noqa: E731
+
+        def step(p, m, v):
+            return p - 0.1 * m / (1 - 0.9**count) / (jnp.sqrt(v / (1 - 0.999**count)) + 1e-8)
+
         return jax.tree.map(step, parameters, first, second), (first, second), value
 
     def trained(train):

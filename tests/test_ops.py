@@ -249,7 +249,7 @@ class TestLoad:
     @pytest.mark.parametrize("framework", ["torch", "jax"])
     def test_an_absent_device_is_refused_with_the_way_out(self, framework):
         if torch.cuda.is_available() if framework == "torch" else jax.default_backend() == "gpu":
-            pytest.skip(f"{framework} has the device here")
+            pytest.skip(f"{framework} has the device here")  # an absent one is what the test is about
         with pytest.raises(ValueError, match=f"backend '{framework}:cuda' needs .* device.*; use '{framework}:cpu'"):
             ops_module.load(f"{framework}:cuda")
 

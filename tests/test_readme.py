@@ -24,7 +24,7 @@ def example(document: str, name: str) -> str:
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_readme_example_finds_the_three_features(backend: str, capsys: pytest.CaptureFixture) -> None:
-    exec(compile(example("README.md", backend), f"README.md ({backend})", "exec"), {"__name__": "example"})  # noqa: S102
+    exec(compile(example("README.md", backend), f"README.md ({backend})", "exec"), {"__name__": "example"})
     printed = capsys.readouterr().out
     assert [int(number) for number in re.findall(r"\d+", printed)] == [1, 4, 7]
 

@@ -34,7 +34,7 @@ def test_two_sizes_make_no_slope():
 
 
 def test_interval_of_a_slope_covers_the_exponent_as_often_as_it_says():
-    source = random.Random(5)  # noqa: S311 - no secret
+    source = random.Random(5)
     sizes = [2**power for power in range(4, 12)]
     covered = narrow = 0
     for _ in range(400):
@@ -75,7 +75,7 @@ def test_share_of_n_counts_as_one_family_when_k_is_rounded():
 
 
 def test_front_is_what_brute_force_finds():
-    source = random.Random(3)  # noqa: S311 - no secret
+    source = random.Random(3)
     for _ in range(200):
         count = source.randint(1, 12)
         points = pd.DataFrame(
@@ -144,7 +144,7 @@ def test_ratios_have_two_or_three_digits_whatever_their_size(value, text):
 
 
 def test_names_at_the_ends_of_lines_keep_apart_and_in_order():
-    source = random.Random(1)  # noqa: S311 - no secret
+    source = random.Random(1)
     for _ in range(100):
         wanted = sorted(source.random() for _ in range(source.randint(1, 20)))
         placed = curves.spread(wanted, 0.04)

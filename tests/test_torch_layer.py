@@ -196,7 +196,7 @@ def test_layers_are_copied_and_pickled_with_their_state(name):
     file = io.BytesIO()
     torch.save(layer, file)
     file.seek(0)
-    copies = [copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), torch.load(file, weights_only=False)]  # noqa: S301
+    copies = [copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), torch.load(file, weights_only=False)]
     for other in copies:
         assert other.record is get(name) and other.params == layer.params
         assert other.state_dict() == layer.state_dict()

@@ -14,9 +14,7 @@ from .distribution import entropy as entropy
 from .distribution import kl_to_uniform as kl_to_uniform
 from .distribution import log_partition as log_partition
 from .distribution import log_prob as log_prob
-
-# The field's word for it, and read as `subsets.enumerate`.
-from .enumeration import enumerate as enumerate  # noqa: A004
+from .enumeration import enumerate as enumerate
 from .moments import covariance_product as covariance_product
 from .moments import marginals as marginals
 from .moments import second_order_inclusions as second_order_inclusions

@@ -14,9 +14,8 @@ LIMIT = 200_000  # subsets
 MAX_NUMBERS = 20_000_000  # n per subset: 160 MB
 
 
-# The field's word for it, and read as `subsets.enumerate`.
 @lru_cache(maxsize=8)
-def enumerate(n: int, k: int) -> np.ndarray:  # noqa: A001
+def enumerate(n: int, k: int) -> np.ndarray:
     """Returns all k-hot vectors of length n, as a read-only numpy array.
 
     Args:
