@@ -22,7 +22,7 @@ def _exact_enum(
     probability = xp.exp(subsets.log_prob(ops, theta, k, points))
     values = ops.stop_gradient(f(points))
     centred = values - xp.sum(probability * values, axis=0)
-    return points, probability, xp.einsum("mb,mi->bi", probability * centred, states), state
+    return points, probability, ops.matmul((probability * centred).T, states), state
 
 
 EXACT_ENUM = Estimator(

@@ -31,6 +31,8 @@ class Ops:
       asarray: `(array) -> array` of this backend, device and dtype; native arrays of that kind pass through.
       stop_gradient: `(array) -> array`, a constant to both modes of differentiation.
       sigmoid: `(array) -> array`, with derivative 0, not NaN, at ±inf, to any order.
+      matmul: `(a, b) -> a @ b` in the precision of the dtype; torch's own, which `torch.set_float32_matmul_precision`
+        lowers on request.
       complex: `(real, imaginary) -> array` of the complex dtype of that precision.
       jvp: `(function, primals, tangents) -> (value, tangent)`; primals and tangents are tuples.
       value_and_grad: `(function, has_aux=False) -> function` returning `(value, gradient)`, or
@@ -56,6 +58,7 @@ class Ops:
     asarray: Callable[..., Array]
     stop_gradient: Callable[[Array], Array]
     sigmoid: Callable[[Array], Array]
+    matmul: Callable[[Array, Array], Array]
     complex: Callable[[Array, Array], Array]
     jvp: Callable[..., tuple[Array, Array]]
     value_and_grad: Callable[..., Callable[..., tuple[Any, Array]]]

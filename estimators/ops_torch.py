@@ -144,6 +144,7 @@ def make(device: str, dtype: str) -> Ops:
         asarray=asarray,
         stop_gradient=torch.Tensor.detach,
         sigmoid=torch.sigmoid,
+        matmul=torch.matmul,
         complex=torch.complex,
         jvp=torch.func.jvp,
         value_and_grad=value_and_grad,

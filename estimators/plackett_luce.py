@@ -53,7 +53,7 @@ def probabilities(ops: Ops, theta: Array, k: int) -> Array:
 
 def marginals(ops: Ops, theta: Array, k: int) -> Array:
     """Returns the inclusion probabilities `[..., n]` under this law, summing to k; limits as `probabilities`."""
-    return probabilities(ops, theta, k) @ ops.asarray(enumerate_subsets(theta.shape[-1], k))
+    return ops.matmul(probabilities(ops, theta, k), ops.asarray(enumerate_subsets(theta.shape[-1], k)))
 
 
 def ordered_score(ops: Ops, theta: Array, order: Array, k: int) -> Array:

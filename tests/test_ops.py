@@ -19,8 +19,8 @@ from estimators import ops as ops_module
 # torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
-FIELDS = """name dtype xp asarray stop_gradient sigmoid complex jvp value_and_grad custom_vjp scan while_loop
-    constant top_k_mask draw compile block is_array is_concrete""".split()
+FIELDS = """name dtype xp asarray stop_gradient sigmoid matmul complex jvp value_and_grad custom_vjp scan
+    while_loop constant top_k_mask draw compile block is_array is_concrete""".split()
 RNG = np.random.default_rng(0)
 THETA, CONSTANT, COTANGENT = RNG.normal(size=(3, 2, 5))
 

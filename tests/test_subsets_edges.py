@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 
 import hypothesis.strategies as st
 import jax
+import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
@@ -83,6 +85,23 @@ def test_a_second_call_compiles_nothing_even_outside_jit(function, caplog):
     function(ops, theta, 3)
     assert compilations(lambda array: function(ops, array, 3)) == 0
     assert compilations(jax.jit(lambda array: array + 1)) == 1  # and this is how it would show
+
+
+@pytest.mark.parametrize("n", [5, 40])
+def test_on_jax_products_of_matrices_are_of_full_precision_on_every_device(n):
+    ops = ops_module.load("jax:cpu", "float32")
+    theta = ops.asarray(np.random.default_rng(1).normal(size=(2, n)))
+
+    def precisions(function):
+        return set(re.findall(r"dot_general.*precision = \[(\w+), (\w+)\]", jax.jit(function).lower(theta).as_text()))
+
+    functions = (
+        lambda array: subsets.covariance_product(ops, array, 2, theta),
+        lambda array: jax.grad(lambda logits: jnp.sum(subsets.marginals(ops, logits, 2) ** 2))(array),
+        lambda array: subsets.sample(ops, array, 2, ops.asarray(np.full((3, 2, n), 0.5))),
+    )
+    assert [precisions(function) for function in functions] == [{("HIGHEST", "HIGHEST")}] * 3
+    assert precisions(lambda array: array @ array.T) == {("DEFAULT", "DEFAULT")}  # the wrong twin
 
 
 class TestBadInput:
