@@ -11,6 +11,7 @@ import pytest
 
 from estimators import ESTIMATORS, get
 from estimators import ops as ops_module
+from estimators.subsets import enumerated
 
 jax.config.update("jax_enable_x64", True)
 
@@ -23,6 +24,23 @@ def _programs_of_a_module() -> Iterator[None]:
     """Forgets what jax compiled for a module: programs map some 200 regions of memory each, Linux allows 65,530."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module", params=["enumerated", "tree"])
+def form(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both forms of the exact law: few subsets are enumerated, unless that is switched off."""
+
+    def forget() -> None:
+        enumerated.are_few.cache_clear()
+        ops_module._compiled.cache_clear()
+        jax.clear_caches()
+
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "tree":
+            patch.setattr(enumerated, "LIMIT", 0)
+            forget()
+        yield
+    forget()
 
 
 @pytest.fixture(params=BACKENDS, ids=["torch", "jax"])

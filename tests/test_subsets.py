@@ -13,7 +13,10 @@ import pytest
 from estimators import subsets
 
 # torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("form"),
+    pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning"),
+]
 
 SIZES = ((1, 0), (1, 1), (2, 1), (5, 0), (5, 1), (5, 4), (5, 5), (8, 3))
 SHIFT = 1024.0
@@ -54,6 +57,11 @@ def everything(ops, k, theta, v, z):
         "second_order": subsets.second_order_inclusions(ops, theta, k),
         "log_prob": subsets.log_prob(ops, theta, k, z),
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _computed_by_each_form(form):
+    computed.cache_clear()
 
 
 @cache
@@ -135,6 +143,7 @@ class TestSinglePrecision:
         assert error.max() < 1e-6 * n
 
 
+@pytest.mark.parametrize("form", ["tree"], indirect=True, scope="module")
 @pytest.mark.parametrize(("n", "k"), [(200, 37), (1000, 50), (1000, 500)])
 @pytest.mark.parametrize("spread", [1.0, 30.0])
 def test_many_items_agree_with_the_recursion_in_log_space(ops, n, k, spread):
@@ -145,6 +154,7 @@ def test_many_items_agree_with_the_recursion_in_log_space(ops, n, k, spread):
     assert call(ops, subsets.entropy, theta, k) == pytest.approx(entropy, rel=1e-11)
 
 
+@pytest.mark.parametrize("form", ["tree"], indirect=True, scope="module")
 @pytest.mark.parametrize(("n", "k"), [(30, 11), (100, 3), (100, 98)])
 def test_marginals_agree_with_rational_arithmetic(ops, n, k):
     weights = np.exp(3 * np.random.default_rng(n + k).normal(size=n))

@@ -19,7 +19,10 @@ from estimators import ops as ops_module
 from estimators import subsets
 
 # torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("form"),
+    pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning"),
+]
 
 N = 5
 ROWS = 7
@@ -241,6 +244,7 @@ def test_any_logits_on_jax(theta):
     agree(ops_module.load("jax:cpu"), JAX_FOUR, np.array(theta), 3)
 
 
+@pytest.mark.parametrize("form", ["tree"], indirect=True, scope="module")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["torch", "jax"])
 @pytest.mark.parametrize("mask", [-1e9, -1e30, None])

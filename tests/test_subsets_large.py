@@ -16,6 +16,11 @@ from estimators import ops as ops_module
 from estimators import subsets
 from estimators.subsets import product_tree, roots, sampling, shapes
 
+pytestmark = [
+    pytest.mark.usefixtures("form"),
+    pytest.mark.parametrize("form", ["tree"], indirect=True, scope="module"),
+]
+
 ROWS = "ordinary steep two_groups equal very_high"
 
 

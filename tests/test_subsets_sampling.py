@@ -14,6 +14,9 @@ from estimators import ops as ops_module
 from estimators import subsets
 from estimators.subsets.shapes import shapes
 
+pytestmark = pytest.mark.usefixtures("form")
+by_the_tree = pytest.mark.parametrize("form", ["tree"], indirect=True, scope="module")
+
 ROWS = "ordinary equal high farther_apart some_missing just_k"
 
 
@@ -58,6 +61,7 @@ def bound(comparisons):
     return NormalDist().inv_cdf(1 - 1e-6 / 2 / comparisons)
 
 
+@by_the_tree
 @pytest.mark.parametrize(("n", "k"), [(1, 0), (1, 1), (5, 1), (8, 3), (6, 5), (5, 5), (40, 11)])
 def test_samples_are_k_hot_and_those_of_the_splitting_sampler(ops, n, k):
     theta = logits.rows(n, k, ROWS)
@@ -69,6 +73,7 @@ def test_samples_are_k_hot_and_those_of_the_splitting_sampler(ops, n, k):
     assert unexcused == 0, f"{rows} of {z[..., 0].size} samples differ, {unexcused} of them not by rounding"
 
 
+@by_the_tree
 def test_float32_samples_are_those_of_the_splitting_sampler(ops32):
     n, k = 40, 11
     theta = logits.rows(n, k, ROWS, "float32")
@@ -79,9 +84,9 @@ def test_float32_samples_are_those_of_the_splitting_sampler(ops32):
     assert unexcused == 0, f"{rows} of {z[..., 0].size} samples differ, {unexcused} of them not by rounding"
 
 
+@pytest.mark.parametrize(("n", "k"), [(40, 11), (10, 5)])
 @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 0), ("float32", 3)])
-def test_both_backends_choose_alike(dtype, allowed):
-    n, k = 40, 11
+def test_both_backends_choose_alike(dtype, allowed, n, k):
     theta = logits.rows(n, k, ROWS, dtype)
     uniforms = np.random.default_rng(2).random((1000, len(theta), n)).astype(dtype)
     uniforms[uniforms == 1] = 0  # rounded up to float32
@@ -90,6 +95,7 @@ def test_both_backends_choose_alike(dtype, allowed):
     assert rows <= allowed, f"{rows} of {of_torch[..., 0].size} samples differ"
 
 
+@by_the_tree
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_the_ends_of_the_unit_interval_do_no_harm(name, dtype):
@@ -120,6 +126,7 @@ class TestLaw:
         plackett_luce = oracles.plackett_luce_probabilities(self.theta, self.k)
         assert largest_z_score(z, law.states, plackett_luce) < bound(len(law.states))
 
+    @by_the_tree
     def test_frequencies_of_pairs_among_many_items_are_the_second_order_inclusions(self, ops):
         n, k, size = 40, 11, 20_000
         theta = 2 * np.random.default_rng(5).normal(size=n)

@@ -18,6 +18,11 @@ from estimators.subsets.product_tree import count_probability, grow
 from estimators.subsets.tilting import tilt
 from estimators.torch import SubsetLayer
 
+pytestmark = [
+    pytest.mark.usefixtures("form"),
+    pytest.mark.parametrize("form", ["tree"], indirect=True, scope="module"),
+]
+
 BIG = [
     *(("float32", big) for big in (1e3, 2e7, 3e7, 1e8, 1e15, 1e30, 1e37)),
     *(("float64", big) for big in (1e3, 1e8, 1e16, 1e17, 1e30, 1e300)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..ops import Array, Ops, compiled
+from . import enumerated
 from .checks import check_items, check_static, valid_rows
 from .product_tree import grow, inclusions, items_last, outsides
 from .tilting import Tilted, tilt
@@ -27,6 +28,8 @@ def marginals(ops: Ops, theta: Array, k: int) -> Array:
     n = check_static(ops, theta, k)
     if k in (0, n):
         return _degenerate(ops, theta, k, float(k == n))
+    if enumerated.are_few(n, k):
+        return enumerated.marginals(ops, theta, k)
     return inclusions(ops, grow(ops, tilt(ops, theta, k), k))[0]
 
 
@@ -55,6 +58,8 @@ def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
     check_items(ops, "v", v, n)
     if k in (0, n):
         return _degenerate(ops, theta, k, 0.0) * v
+    if enumerated.are_few(n, k):
+        return enumerated.covariance_product(ops, theta, k, v)
     axes = max(theta.ndim, v.ndim)
     theta, v = _lead(ops, theta, axes), _lead(ops, v, axes)
     tilted = tilt(ops, theta, k)
@@ -84,6 +89,8 @@ def second_order_inclusions(ops: Ops, theta: Array, k: int) -> Array:
     if k in (0, n):
         row = _degenerate(ops, theta, k, float(k == n))
         return row[..., :, None] * row[..., None, :]
+    if enumerated.are_few(n, k):
+        return enumerated.second_order_inclusions(ops, theta, k)
     basis = _lead(ops, ops.asarray(xp.eye(n)), theta.ndim + 1)
     return _weighted(ops, tilt(ops, theta[..., None, :], k), k, basis)[1]
 

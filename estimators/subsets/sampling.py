@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..ops import Array, Ops, compiled, index_dtype
-from . import roots
+from . import enumerated, roots
 from .checks import check_items, check_static, valid_rows
 from .polynomials import apply, width
 from .product_tree import Level, Tree, grow, items_first, items_last
@@ -42,8 +42,16 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
         return xp.where(valid, xp.broadcast_to(xp.full_like(theta, float(k == n)), shape), xp.nan)
     # An invalid row is sampled as if it were uniform, so that every split of it can be made.
     rows = xp.reshape(xp.where(valid, theta, 0.0), (1,) * (len(shape) - theta.ndim) + tuple(theta.shape))
-    tree = grow(ops, tilt(ops, rows, k), k)
-    rest = items_first(ops, xp.broadcast_to(uniforms, shape))
+    uniforms = xp.broadcast_to(uniforms, shape)
+    split = enumerated.sample if enumerated.are_few(n, k) else _sample
+    return xp.where(valid, split(ops, rows, k, uniforms), xp.nan)
+
+
+def _sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
+    """Returns k-hot samples of valid rows, one for each of the `uniforms [S, ..., n]`, by splits of the tree."""
+    xp = ops.xp
+    tree = grow(ops, tilt(ops, theta, k), k)
+    rest = items_first(ops, uniforms)
     chosen = xp.zeros_like(rest[:1]) + (tree.counted if tree.left is None else tree.left)
     for level, facts in zip(reversed(tree.levels), reversed(_facts(ops, tree)), strict=True):
         splits = level.shape.real - level.shape.nodes // 2  # pairs whose second node is no padding
@@ -51,8 +59,7 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
         rest = rest[splits:]
     if tree.certain is not None:
         chosen = xp.where(tree.certain, 1.0, chosen)
-    z = items_last(ops, 1.0 - chosen if tree.complement else chosen)
-    return xp.where(valid, z, xp.nan)
+    return items_last(ops, 1.0 - chosen if tree.complement else chosen)
 
 
 def _facts(ops: Ops, tree: Tree) -> list[Array]:
