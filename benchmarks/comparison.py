@@ -23,7 +23,7 @@ def compare(first: Path, second: Path) -> int:
 
     Times and memory are compared as ratios, in rows of the same machine and library versions. A time differs if the
     ratio of medians is beyond `_COSTLIER` and beyond 1 by more than the intervals explain, or beyond `_BLUNT` where one
-    has no interval; first calls and compiling are not judged.
+    has no interval. First calls and compiling are not judged, nor is a backward pass that has none, being a difference.
 
     Returns:
       1 if anything differs but by being cheaper, else 0.

@@ -80,7 +80,7 @@ def table(experiment: str, style: str, store: Path) -> None:
         click.echo(f"set aside: {other}", err=True)
     if timings.table.empty:
         raise _Stop(f"nothing of {experiment} was measured in {timings.place}: {timings.missing['reason'].iloc[0]}")
-    click.echo(costs.printed(timings.table, style), nl=False)
+    click.echo(costs.printed(timings.table, costs.blocks(timings.table), style), nl=False)
 
 
 def _history(folder: Path | None) -> pd.DataFrame | None:

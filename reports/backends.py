@@ -38,12 +38,12 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
     both = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if both.empty:
         return both
-    gap = (both["value"] - both["value_b"]).abs().mask(both["value"] == both["value_b"], 0.0)  # infinite ones, too
+    gap = (both["value"] - both["value_b"]).abs()
     error = (both["std_error"] ** 2 + both["std_error_b"] ** 2) ** 0.5
     scale = both[["value", "value_b"]].abs().max(axis=1).clip(lower=1)
     both["finite"] = finite = both["exact"] & both["exact_b"]
     both["z"] = (gap / error.where(error > 0)).fillna((gap > NEARLY * scale).map({True: math.inf, False: 0.0}))
-    both["difference"] = (gap / scale).fillna(math.inf)
+    both["difference"] = gap / scale
     double = (both[["dtype", "dtype_b"]] == "float64").all(axis=1)
     both["difference_limit"] = double.map({True: NEARLY, False: _SINGLE})
     strangers = both["dtype"] != both["dtype_b"]

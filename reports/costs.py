@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -126,9 +126,9 @@ def first_calls(table: pd.DataFrame) -> list[dict[str, object]]:
     return lines
 
 
-def printed(table: pd.DataFrame, style: str) -> str:
-    """Returns the timings as `markdown` or `latex`, a table per size, or as `csv`, a line per method, way and size."""
-    return _wide(table) if style == "csv" else "\n".join(_text(block, style) for block in blocks(table))
+def printed(table: pd.DataFrame, found: Sequence[Block], style: str) -> str:
+    """Returns the timings as `markdown` or `latex`, block by block, or as `csv`, a line per method, way and size."""
+    return _wide(table) if style == "csv" else "\n".join(_text(block, style) for block in found)
 
 
 def _wide(table: pd.DataFrame) -> str:

@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from . import backends, changes, curves, listing, published, scaling, tables, units
 from .load import TARGET, Results, select, series_of
+from .printing import data_link
 from .sections import EXPERIMENTS, boards, section
-from .svg import data_link
 
 _LAWS = {
     "relaxed": ", which evaluates the objective between the subsets",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 
 from tabulate import tabulate
-
-from .svg import data_link
 
 _LATEX = {
     "⟦": r"\textbf{",
@@ -47,3 +46,8 @@ def files(printed: Callable[[str], str]) -> dict[str, tuple[str, str]]:
         kind: (ending, data_link(f"{media};charset=utf-8", printed(kind.lower()).encode()))
         for kind, (ending, media) in _FILES.items()
     }
+
+
+def data_link(kind: str, content: bytes) -> str:
+    """Returns `content` as an address that needs no server."""
+    return f"data:{kind};base64,{b64encode(content).decode()}"

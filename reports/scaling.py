@@ -42,6 +42,7 @@ def section(results: Results) -> dict[str, Any] | None:
     )
     fits = exponents.fit_all(table, found, ways, batch)
     drawn, further = _first_of_each_way(pareto.matches(results.rows, table, ways))
+    blocks = costs.blocks(table)
     along = list(dict.fromkeys((family, metric) for family, metric, _ in fits))
     return about | {
         "measured": True,
@@ -55,13 +56,13 @@ def section(results: Results) -> dict[str, Any] | None:
         "families": found,
         "claims": {"axes": exponents.axes_of(found), "ways": ways, "lines": exponents.claims(table, found, ways, fits)},
         "exponents": exponents.of_all(fits),
-        **_opened(costs.blocks(table)),
+        **_opened(blocks),
         "ratios": [figure for figure in (*_backends(table, ways), *_modes(table)) if figure],
         "first": {"heads": costs.FIRST_CALL_HEADS, "lines": costs.first_calls(table)},
         "fronts": [_front(match) for match in drawn],
         "further": "; ".join(map(_where, further)),
         "unmatched": _unmatched(results.rows, table),
-        "files": printing.files(partial(costs.printed, table)),
+        "files": printing.files(partial(costs.printed, table, blocks)),
     }
 
 

@@ -10,7 +10,6 @@ import atexit
 import io
 import re
 import tempfile
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 from matplotlib import font_manager
 from matplotlib.figure import Figure as Canvas
+
+from .printing import data_link
 
 INK = "#010203"  # the sentinel: a colour nobody would choose
 WIDTH = 4.7  # inches: legible unscaled on a desk, and at three quarters on a telephone
@@ -140,11 +141,6 @@ def _style_once(markers: re.Match[str]) -> str:
         return markers[0]
     (style,) = styles
     return f'<g clip-path="{markers[1]}"{style}>\n{markers[2].replace(style, "")}</g>'
-
-
-def data_link(kind: str, content: bytes) -> str:
-    """Returns `content` as an address that needs no server."""
-    return f"data:{kind};base64,{b64encode(content).decode()}"
 
 
 def _inline(text: str, slug: str, title: str, description: str) -> str:

@@ -73,7 +73,8 @@ def write(path: Path, fill: Callable[[Store, Callable[..., None]], None], run: s
                 for name, value in metrics.items()
             ]
             store.enrol(experiment, [cell])
-            store.save(cell, measurements, law=law, fingerprint="f", run=run, seconds=0.1, reason=reason)
+            facts = {"law": law, "fingerprint": "f", "run": run, "status": "failed" if reason else "ok"}
+            store.save(cell, measurements, seconds=0.1, reason=reason, **facts)
 
         fill(store, save)
     return path

@@ -19,7 +19,8 @@ MEASURED = [
 def save(opened, cell, measurements=MEASURED, *, fingerprint="code-1", run="run-1", **more):
     """Saves a cell in an open store, as of the run that the fixture `opened` has begun."""
     law = "conditional_poisson"
-    opened.save(cell, measurements, law=law, fingerprint=fingerprint, run=run, seconds=0.5, **more)
+    facts = {"law": law, "fingerprint": fingerprint, "run": run, "status": "failed" if more.get("reason") else "ok"}
+    opened.save(cell, measurements, seconds=0.5, **(facts | more))
 
 
 def differing(cell, field):

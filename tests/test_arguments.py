@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from interpreter import python
 
 from estimators import ops as ops_module
 from estimators import subsets
@@ -32,6 +29,13 @@ def test_beside_theta_stand_arrays_of_the_backend(ops, name, function, given):
         function(ops, ops.asarray(THETA), 2, ops.asarray(THETA[:, :4]))
 
 
+@pytest.mark.parametrize(("name", "function"), BESIDE)
+def test_and_of_the_dtype_of_the_ops(ops, name, function):
+    wrong = ops_module.load(ops.name, "float32").asarray(THETA)
+    with pytest.raises(TypeError, match=rf"{name} has dtype .*float32, .* in float64: pass ops.asarray\({name}\)"):
+        function(ops, ops.asarray(THETA), 2, wrong)
+
+
 @pytest.mark.parametrize("function", [subsets.marginals, subsets.check])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_theta_is_no_numpy_array_whatever_its_dtype(ops, function, dtype):
@@ -54,6 +58,4 @@ try:
 except TypeError as error:
     print(error)
 """
-    root = Path(__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout == "theta is a ndarray, not an array of jax:cpu: pass ops.asarray(theta)\n"
+    assert python(code) == "theta is a ndarray, not an array of jax:cpu: pass ops.asarray(theta)\n"

@@ -129,7 +129,7 @@ def test_an_estimator_that_the_commit_lacks_is_skipped(monkeypatch):
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_a_step_holds_at_least_its_sample_and_its_gradient(backend):
-    # And no more than a tree of sampling's tables, some twenty such arrays: not what the process holds.
+    # And no more than a tree of sampling's tables, some thirty-five such arrays: not what the process holds.
     assert 2 <= callables.peak_bytes(cases.Case("ste", backend, 100, 5, 64)) / (64 * 100 * 4) <= 60
 
 

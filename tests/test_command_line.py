@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from command_line import FEW, ROOT, call, rows_of, words
+from interpreter import python
 
 import estimators
 from benchmarks.harness import engine, objectives
@@ -25,11 +26,8 @@ for arguments in (["--help"], ["run", "--help"], ["list"], *(["list", what] for 
 print(sorted({"torch", "jax", "array_api_compat"} & set(sys.modules)))
 """
         kinds = ("estimators", "objectives", "experiments", "backends")
-        done = subprocess.run(
-            [sys.executable, "-c", code, *kinds], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        assert done.stdout.endswith("[]\n")
-        assert "--dry-run" in done.stdout
+        printed = python(code, *kinds)
+        assert printed.endswith("[]\n") and "--dry-run" in printed
 
     @pytest.mark.parametrize(
         ("what", "names"),
@@ -113,7 +111,7 @@ class TestRun:
         before = rows_of(store)
         more = call("run", "sweep", "-e", "simple", *FEW, "--store", store, "--dry-run")
         assert more.exit_code == 0 and rows_of(store) == before
-        assert store.stat().st_size and {row["experiment"] for row in before} == {"figure1"}
+        assert {row["experiment"] for row in before} == {"figure1"}
 
     def test_force_computes_what_is_stored(self, store, computed):
         arguments = ("run", "figure1", "-e", "simple", *FEW, "--store", store)

@@ -35,8 +35,6 @@ def inference(log_partition):
         return log_partition(THETA), LAW.log_partition
 
 
-# torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("first", [gradient, tangent, hessian, rows, inference])
 def test_the_first_to_ask_may_be_any_transform(first):
     ops = ops_torch.make("cpu", "float64")  # of its own, which has kept nothing yet

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from interpreter import python
 
 import estimators
 from estimators.base import Estimator
@@ -124,10 +124,13 @@ print(sorted({{"torch", "jax", "jaxlib", "array_api_compat"}} & set(sys.modules)
 
 @pytest.mark.parametrize("module", ["benchmarks, benchmarks.__main__, benchmarks.grid, benchmarks.runner", "reports"])
 def test_importing_imports_no_framework(module):
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED.format(module=module)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"
+    assert python(LOADED.format(module=module)) == "[]\n"
+
+
+@pytest.mark.parametrize("module", ["reports.tables", "reports.costs", "reports.timing", "reports.load"])
+def test_printing_a_table_loads_no_drawing_library(module):
+    code = f"import sys\nimport {module}\nprint(sorted({{'matplotlib', 'seaborn', 'fontTools'}} & set(sys.modules)))"
+    assert python(code) == "[]\n"
 
 
 def names_seen_by_asv(module: object) -> set[str]:

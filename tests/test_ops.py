@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import oracles
 import pytest
 import torch
+from interpreter import python
 
 from estimators import ops as ops_module
-
-# torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
 FIELDS = """name dtype xp asarray stop_gradient sigmoid matmul complex jvp value_and_grad custom_vjp scan
     while_loop constant top_k_mask draw compile block is_array is_concrete""".split()
@@ -228,12 +223,6 @@ class TestDraw:
         for expected in (first, second):
             np.testing.assert_array_equal(np.asarray(again("normal", (10_000,))), expected)
         assert abs(np.mean(first * np.asarray(other("normal", (10_000,))))) < 5 / 100
-
-
-def python(code):
-    """Returns what a fresh interpreter prints, run at the root of the checkout."""
-    root = Path(__file__).parent.parent
-    return subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
 
 
 class TestLoad:

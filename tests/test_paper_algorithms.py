@@ -104,7 +104,7 @@ def test_an_invalid_row_is_nan_and_the_others_do_not_notice(ops, n, k):
     bad = [1, 2, 3] if k else [1, 2]  # with nothing to choose, -inf everywhere is a law
     found, sound = computed(ops, theta, k)[2], at_size(ops, n, k)[2]
     for form, name in itertools.product(FORMS, ("log_partition", "marginals", "sample")):
-        # Items lead the samples: rows are the axis before the items.
+        # Samples lead there: rows are the axis before the items.
         (of_bad, of_sound) = (
             x[form][name].swapaxes(0, 1) if name == "sample" else x[form][name] for x in (found, sound)
         )

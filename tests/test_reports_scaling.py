@@ -217,15 +217,9 @@ def test_nothing_sorts_by_what_is_no_number(text):
     assert orders and all(map(math.isfinite, orders))
 
 
-def test_table_of_times_has_three_forms(tmp_path):
-    path = reports_store.add_timings(
-        reports_store.write(tmp_path / "s.sqlite", reports_store.judged),
-        reports_store.all_timings(),
-        reports_store.RUNS,
-    )
-
+def test_table_of_times_has_three_forms(results):
     def printed(style: str) -> str:
-        result = CliRunner().invoke(main, ["table", "scaling", "--format", style, "--store", str(path)])
+        result = CliRunner().invoke(main, ["table", "scaling", "--format", style, "--store", results.store])
         assert result.exit_code == 0, result.output
         assert "set aside: environment laptop" in result.stderr
         return result.stdout

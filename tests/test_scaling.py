@@ -49,7 +49,7 @@ class TestRows:
             assert row["status"] == "ok" and not row["exact"]
             assert row["value"] > 0 or metric == "backward_seconds"
             assert row["replicates"] == 1 or metric in READ
-            # A sample and a gradient, and as much again on the way: not what the process holds.
+            # A sample and a gradient, and some five such arrays on the way: not what the process holds.
             assert metric != "peak_bytes" or 2 <= row["value"] / (64 * 6 * 4) <= 12
         seconds = {metric: row["value"] for (backend, metric), row in rows.items() if backend == "jax"}
         assert seconds["first_seconds"] > seconds["trace_seconds"] + seconds["compile_seconds"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import fields, replace
 
 import pytest
-from command_line import ROOT, TIMING, call, words
+from command_line import TIMING, call, words
+from interpreter import python
 from stored import differing
 
 from benchmarks.clock_grid import clock_plan
@@ -102,10 +101,7 @@ main(["run", "scaling", "--preset", "full", "--dry-run", "--store", sys.argv[1]]
 """
         check = "\nexcept SystemExit: print(sorted({'torch', 'jax'} & set(sys.modules)))"
         code = "try:\n" + "".join(f"    {line}\n" for line in code.splitlines()) + check
-        done = subprocess.run(
-            [sys.executable, "-c", code, "absent.sqlite"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        assert done.stdout.endswith("[]\n")
+        assert python(code, "absent.sqlite").endswith("[]\n")
 
 
 class TestCells:

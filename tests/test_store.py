@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import fields
 
 import pytest
@@ -21,7 +20,7 @@ CONTRACT = (  # of a row, as `export` prints it
 class TestRows:
     def test_the_columns_are_the_contract_the_reason_and_those_of_time(self, opened):
         assert [*CONTRACT, "reason", "batch", "mode", "threads", "environment"] == COLUMNS
-        view = sqlite3.connect(opened.path).execute("SELECT * FROM rows")
+        view = opened._connection.execute("SELECT * FROM rows")
         assert [column[0] for column in view.description] == COLUMNS
 
     def test_what_is_saved_comes_back(self, opened):
@@ -73,7 +72,7 @@ class TestRows:
         assert [row["experiment"] for row in opened.rows()] == ["figure1", "sweep"]
         assert [row["experiment"] for row in opened.rows("sweep")] == ["sweep"]
         assert opened.rows("figure3") == []
-        count = sqlite3.connect(opened.path).execute("SELECT count(*) FROM cell").fetchone()
+        count = opened._connection.execute("SELECT count(*) FROM cell").fetchone()
         assert count == (1,)
 
     def test_rows_come_in_one_order_however_they_were_saved(self, opened):

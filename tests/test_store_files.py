@@ -88,7 +88,7 @@ with Store(sys.argv[1]) as store:
         cell = cell_of("simple", seed=seed)
         rows = [Measurement("conditional_poisson", f"metric_{i}", seed + i / 8, 0.5, False) for i in range(11)]
         store.enrol("figure1", [cell])
-        store.save(cell, rows, law="conditional_poisson", fingerprint="f", run="run-1", seconds=0.1)
+        store.save(cell, rows, law="conditional_poisson", fingerprint="f", run="run-1", status="ok", seconds=0.1)
         print(seed, flush=True)
 """
 
@@ -107,6 +107,7 @@ class TestDurability:
         with Store(path) as opened:
             rows = opened.rows()
             assert opened.done().keys() >= {cell_of("simple", seed=seed).key for seed in range(acknowledged)}
+            assert opened._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         by_seed = {}
         for row in rows:
             by_seed.setdefault(row["seed"], []).append(row["value"])
@@ -114,7 +115,6 @@ class TestDurability:
         assert set(range(acknowledged)) <= set(by_seed) <= set(range(acknowledged + 1))
         for seed, values in by_seed.items():
             assert sorted(values) == [seed + i / 8 for i in range(11)]
-        assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
     def test_a_reader_looks_on_while_a_writer_writes(self, opened):
         save(opened, CELL)

@@ -12,11 +12,7 @@ import pytest
 
 from estimators import subsets
 
-# torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
-pytestmark = [
-    pytest.mark.usefixtures("form"),
-    pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning"),
-]
+pytestmark = pytest.mark.usefixtures("form")
 
 SIZES = ((1, 0), (1, 1), (2, 1), (5, 0), (5, 1), (5, 4), (5, 5), (8, 3))
 SHIFT = 1024.0

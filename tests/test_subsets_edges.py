@@ -18,11 +18,7 @@ from hypothesis import given, settings
 from estimators import ops as ops_module
 from estimators import subsets
 
-# torch's own forward mode, on first use, scripts its decompositions with what it deprecates.
-pytestmark = [
-    pytest.mark.usefixtures("form"),
-    pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning"),
-]
+pytestmark = pytest.mark.usefixtures("form")
 
 N = 5
 ROWS = 7

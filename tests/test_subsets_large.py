@@ -80,7 +80,7 @@ def test_a_batch_without_rows_gives_none(ops32):
 
 
 def spread_evenly(rows, n):
-    """Returns logits that leave open but a few items, in steps of a tenth to sixty."""
+    """Returns logits that leave open but a few items, in steps of a fifth to sixty."""
     rng = np.random.default_rng(14)
     return rng.uniform(-1, 1, (rows, n)) * 10 ** rng.uniform(2, 4.5, (rows, 1))
 

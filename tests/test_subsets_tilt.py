@@ -127,8 +127,9 @@ def test_a_choice_that_masks_decide_is_of_the_others(name, dtype, mask, n):
     np.testing.assert_allclose(np.asarray(slope), others, rtol=0, atol=40 * eps)
     for few in (k, k // 2):
         entropy, slope = ops.value_and_grad(lambda row, few=few: subsets.entropy(ops, row, few))(ops.asarray(theta))
-        assert np.all(np.isfinite(np.asarray(slope))) and float(entropy) > -40 * eps
-    assert np.all(np.asarray(slope)[~others] == 0)
+        alone = subsets.entropy(ops, ops.asarray(theta[others]), few)
+        assert float(entropy) == pytest.approx(float(alone), rel=8 * eps, abs=40 * eps)
+        assert np.all(np.isfinite(np.asarray(slope))) and not np.any(np.asarray(slope)[~others])
 
 
 def test_masks_and_logits_of_opposite_size_leave_the_sum():

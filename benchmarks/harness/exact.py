@@ -1,6 +1,7 @@
 """Exact gradients: what an estimator is judged against. In float64, apart from the estimators' own code paths.
 
-By enumeration where C(n, k) allows; at any n where the objective is affine on k-hot vectors.
+By enumeration where C(n, k) allows; beyond it where the objective is affine on k-hot vectors, or pairwise and n²k at
+most `MAX_NUMBERS`, and for f at the conditional Poisson's mean.
 """
 
 from __future__ import annotations

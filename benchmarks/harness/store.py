@@ -171,8 +171,8 @@ class Store:
         fingerprint: str,
         run: str,
         seconds: float,
+        status: str,
         reason: str = "",
-        status: str = "",
         spent: float | None = None,
         half_width: float | None = None,
     ) -> None:
@@ -181,11 +181,10 @@ class Store:
         Args:
           cell, measurements: what was measured.
           law, fingerprint, run, seconds: of the estimator, of its code, of this run, in all.
+          status: `ok`, `failed` or `skipped`.
           reason: why it failed, or what else there is to say.
-          status: `ok`, `failed` or `skipped`; as left out, `failed` if there is a reason.
           spent, half_width: of a cell of time, see `Done`.
         """
-        status = status or ("failed" if reason else "ok")
         spec = json.dumps(cell.spec(), sort_keys=True)
         with self._connection:
             self._connection.execute("DELETE FROM cell WHERE key = ?", (cell.key,))
@@ -226,4 +225,5 @@ class Store:
             "samples, batch, mode, threads, environment, replicates, target, metric",
             (experiment,),
         )
-        return [dict(zip(COLUMNS, row, strict=True)) for row in cursor]
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]

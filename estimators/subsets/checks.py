@@ -15,11 +15,6 @@ def check_static(ops: Ops, theta: Array, k: int) -> int:
       ValueError: theta has no axis or no items, or k is outside [0, n].
     """
     _check_array(ops, "theta", theta)
-    if str(theta.dtype).removeprefix("torch.") != ops.dtype:
-        raise TypeError(
-            f"theta has dtype {theta.dtype}, but these ops are {ops.name} in {ops.dtype}: "
-            "pass ops.asarray(theta), or load the ops of that dtype"
-        )
     if theta.ndim == 0 or theta.shape[-1] == 0:
         raise ValueError(f"theta has shape {tuple(theta.shape)}; it needs at least one item on its last axis")
     return check_k(k, theta.shape[-1])
@@ -40,7 +35,7 @@ def check_k(k: int, n: int) -> int:
 
 
 def check_items(ops: Ops, name: str, array: Array, n: int) -> None:
-    """Raises TypeError or ValueError unless `array` is one of this backend whose last axis holds the n items."""
+    """Raises TypeError or ValueError unless `array` is one of these ops whose last axis holds the n items."""
     _check_array(ops, name, array)
     if array.ndim == 0 or array.shape[-1] != n:
         raise ValueError(f"{name} has shape {tuple(array.shape)}; its last axis holds the n={n} items of theta")
@@ -49,6 +44,11 @@ def check_items(ops: Ops, name: str, array: Array, n: int) -> None:
 def _check_array(ops: Ops, name: str, array: Array) -> None:
     if not ops.is_array(array):
         raise TypeError(f"{name} is a {type(array).__name__}, not an array of {ops.name}: pass ops.asarray({name})")
+    if str(array.dtype).removeprefix("torch.") != ops.dtype:
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, but these ops are {ops.name} in {ops.dtype}: "
+            f"pass ops.asarray({name}), or load the ops of that dtype"
+        )
 
 
 def valid_rows(ops: Ops, theta: Array, k: int) -> Array:

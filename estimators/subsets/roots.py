@@ -44,12 +44,13 @@ def coefficients(ops: Ops, values: Array, count: int, first: int, last: int, *, 
 
 def power(ops: Ops, k: Array, count: int) -> Array:
     """Returns ω^(-mk) for integers k `[1, ...]`, `[count//2 + 1, 1, ...]`: conjugate values of a count that is k."""
-    numbers = ops.constant(_numbers, count, k.ndim + 1)
+    numbers = ops.constant(column, 0, count, k.ndim + 1)
     return evaluate(ops, ops.xp.astype(numbers == k % count, k.dtype), count, conjugate=True)
 
 
-def _numbers(count: int, axes: int) -> np.ndarray:
-    return np.arange(count, dtype=float).reshape(-1, *(1,) * (axes - 1))
+def column(first: int, last: int, axes: int) -> np.ndarray:
+    """Returns the numbers first .. last − 1 along the first of so many axes."""
+    return np.arange(first, last, dtype=float).reshape(-1, *(1,) * (axes - 1))
 
 
 def _forward(size: int, count: int) -> np.ndarray:

@@ -98,11 +98,11 @@ def _split(ops: Ops, level: Level, facts: Array, chosen: Array, uniforms: Array,
     first, second = law[:, :pairs], law[:, pairs:]
     # Beside first[j] stands second[chosen − j]; unless counts are folded, zeros stand around second.
     if folded:
-        index = (chosen[None] - ops.constant(_column, 0, wide, chosen.ndim)) % wide
+        index = (chosen[None] - ops.constant(roots.column, 0, wide, chosen.ndim + 1)) % wide
     else:
         nothing = xp.zeros_like(second[1:])
         second = xp.concat([nothing, second, nothing])
-        index = chosen[None] - ops.constant(_column, 1 - wide, 1, chosen.ndim)
+        index = chosen[None] - ops.constant(roots.column, 1 - wide, 1, chosen.ndim + 1)
     second = xp.broadcast_to(second, (second.shape[0], *index.shape[1:]))
     weights = first * xp.take_along_axis(second, xp.astype(index, index_dtype(ops)), axis=0)
     cumulative = apply(ops, ops.constant(np.tri, wide), weights)
@@ -123,7 +123,3 @@ def _expected(ops: Ops, chosen: Array, first: Array, second: Array) -> Array:
     variance = first[1] + second[1]
     share = first[1] / ops.xp.where(variance > 0, variance, 1.0)
     return ops.xp.round(first[0] + (chosen - first[0] - second[0]) * share)
-
-
-def _column(first: int, last: int, axes: int) -> np.ndarray:
-    return np.arange(first, last, dtype=float).reshape(-1, *(1,) * axes)

@@ -14,13 +14,14 @@ from . import roots
 # the latter. The largest relative error of a marginal above 1e-6 was 4.4e-5, 3.4e-5, 3.3e-5, 1.0e-5, over 1,000 laws of
 # logits spread evenly over 100 to 30,000 at n = 512.
 _BLOCK = 8
-# Up to so many items there are coefficients alone: at (64, 10, 5) a step took 1.46 ms, with blocks of 8 and roots 1.65.
+# Up to so many items there are coefficients alone: at (64, 16, 8) a sample and a covariance product took 1.30 ms, with
+# blocks of 8 and roots 1.49 (as above).
 _ALONE = 16
-# Before all the roots come fewer, while they are fewer by this factor: nowhere at (64, 1024, 50), up to 64 items at
-# (4, 8192, 1000), up to 128 at (1, 100000, 10000). There the covariance product took 3.1 to 3.3 times as long without
-# a stage, 1.07 times with one, 1.03 times with stages a half of each other, as with stages a quarter of each other;
-# at (4, 8192, 1000), where the latter is one stage, 1.5 to 1.7 times as long without it, and as long with halves (torch
-# 2.13, one thread, float32, lowest of 40 interleaved rounds, two runs).
+# Before all the roots come fewer, while they are fewer by this factor: up to nodes of 16 items at (64, 1024, 50), of 16
+# and 64 at (4, 8192, 1000), of 32 and 128 at (1, 100000, 10000). Without them the covariance product took 1.1 to 1.6,
+# 2.0 to 3.4, 4.5 to 4.6 times as long; with the last one alone 1.06 to 1.08 times at the second size and 1.22 to 1.28
+# at the third, with stages a half of each other 1.04 to 1.07 at both; with a factor of 1.5 1.03 to 1.15 at all three,
+# of 3.5 1.1 to 1.6, .96 and 1 times (torch 2.13, one thread, float32, lowest of 40 interleaved rounds, two runs).
 _FEWER = 2.4
 
 

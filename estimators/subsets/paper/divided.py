@@ -129,7 +129,7 @@ def _split(ops: Ops, left: Array, right: Array, counts: Array, uniform: Array) -
     """Returns `[S, ..., nodes]` how many of its `counts` each range gives to its left half, by inversion."""
     xp = ops.xp
     m = left.shape[-1] - 1
-    choices = xp.astype(ops.asarray(np.arange(m + 1)), counts.dtype)
+    choices = index(ops, np.arange(m + 1))
     rest = counts[..., None] - choices
     shape = (*counts.shape, m + 1)
     of_rest = xp.take_along_axis(xp.broadcast_to(right, shape), xp.clip(rest, 0, m), axis=-1)
