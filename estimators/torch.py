@@ -22,8 +22,8 @@ class SubsetLayer(torch.nn.Module):
       k: items chosen, 0 <= k <= n.
       samples: None for one sample of theta's shape, or S for a leading axis of S samples.
       validate: whether to check theta's values at each call; None checks on the CPU only, since the check waits for a
-        GPU. Exact samples and marginals wait for it in any case, in the search of their tilt: an estimator that uses
-        them cannot be captured in a CUDA graph.
+        GPU. Exact samples and marginals of more than 256 subsets wait for it in any case, in the search of their
+        tilt: an estimator that uses them cannot be captured in a CUDA graph.
       generator: of random numbers, on theta's device; None for torch's global one.
       params: the estimator's parameters; the rest keep their defaults.
       **more_params: the same, by keyword; one that is named as an argument above goes into `params`.
