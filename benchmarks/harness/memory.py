@@ -53,7 +53,7 @@ def program_bytes(executable: Any) -> int:
 
 
 def extrapolated(measured: Callable[[int, int], int], n: int, k: int) -> int:
-    """Returns the bytes to be expected at a large size, from those at n=256 (512 for k=1): as n, and as the power of k found there.
+    """Returns the bytes to be expected at a large size, from those at n=256: as n, and as the power of k found there.
 
     A step that chooses one item after another and keeps the way holds n·k numbers (power 1), a product tree n·log k
     (some 0.3 between the two k measured, less later on: the forecast is high).
@@ -63,7 +63,7 @@ def extrapolated(measured: Callable[[int, int], int], n: int, k: int) -> int:
       n, k: the large size.
     """
     pilot, few, many = 256, 16, 64
-    if k == 1:  # beyond the 256 subsets that the exact law weighs one by one
+    if k == 1:  # from n=512, beyond the 256 subsets that the exact law weighs one by one
         return measured(2 * pilot, 1) * n // (2 * pilot)
     at_few, at_many = measured(pilot, few), measured(pilot, many)
     power = min(max(math.log(max(at_many, 1) / max(at_few, 1), many / few), 0.0), 1.0)
