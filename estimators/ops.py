@@ -46,7 +46,7 @@ class Ops:
       top_k_mask: `(scores [..., n], k) -> [..., n]`, 1 at the k largest and 0 elsewhere; ties go to either, never both.
       draw: `(key) -> (primitive, shape, parameter=None) -> array`, device random numbers: `uniform` on [0, 1),
         `exponential`, `normal`, `gamma` (parameter: its shape). The key is a `torch.Generator` or None, or a jax key.
-      compile: `(function) -> function`, `jax.jit` or the function itself.
+      compile: `(function) -> function`, `jax.jit` or the function itself, out of `torch.autocast`.
       block: `(arrays) -> arrays`, returns once they are computed.
       is_array: `(value) -> bool`, whether it is an array of this backend.
       is_concrete: `(array) -> bool`, whether its values can be looked at: not under jit, vmap or grad.

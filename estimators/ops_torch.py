@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -96,6 +96,19 @@ def is_concrete(array: Array) -> bool:
     return not (torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(array))
 
 
+def without_autocast(function: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """Returns the function, whose products of float32 matrices `torch.autocast` would round to 8 or 11 bits."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_autocast_enabled(device):
+            return function(*args, **kwargs)
+        with torch.autocast(device, enabled=False):
+            return function(*args, **kwargs)
+
+    return call
+
+
 def make(device: str, dtype: str) -> Ops:
     """Returns the `Ops` for `device` and `dtype`."""
     if device == "cuda" and not torch.cuda.is_available():
@@ -154,7 +167,7 @@ def make(device: str, dtype: str) -> Ops:
         constant=constant,
         top_k_mask=top_k_mask,
         draw=draw,
-        compile=lambda function: function,
+        compile=lambda function: without_autocast(function, device),
         block=block,
         is_array=lambda value: isinstance(value, torch.Tensor),
         is_concrete=is_concrete,

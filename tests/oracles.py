@@ -158,6 +158,14 @@ def splitting_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, pairs: Seq
     return np.array(chosen, float), gap
 
 
+def listed_sample(theta: np.ndarray, k: int, uniform: float) -> tuple[np.ndarray, float]:
+    """Returns the subset at which the cumulative law passes the uniform, and the distance of the nearest change."""
+    law = enumerated(theta, k)
+    cumulative = np.cumsum(law.probabilities)
+    index = min(int(np.sum(cumulative <= uniform)), len(law.states) - 1)
+    return law.states[index], float(np.min(np.abs(cumulative[:-1] - uniform), initial=math.inf))
+
+
 def divided_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, first: int = 0) -> tuple[list[float], float]:
     """Returns one sample by Algorithm 6 on the items `first`, …, and the smallest |u − P| of its decisions."""
     n = len(theta)

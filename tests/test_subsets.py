@@ -58,6 +58,7 @@ def everything(ops, k, theta, v, z):
 @pytest.fixture(scope="module", autouse=True)
 def _computed_by_each_form(form):
     computed.cache_clear()
+    differentiated.cache_clear()
 
 
 @cache

@@ -203,6 +203,28 @@ def test_layers_are_copied_and_pickled_with_their_state(name):
         assert other.expectation(THETA, square).shape == (3,)
 
 
+@pytest.mark.parametrize("n", [10, 40])
+@pytest.mark.parametrize("name", ["simple", "marginal_pass"])
+def test_autocast_changes_nothing(name, n):
+    """What stands around the layer may be computed in bfloat16; its own products would be off by percents."""
+    theta = torch.randn(3, n, generator=torch.Generator().manual_seed(0))
+
+    def gradient():
+        torch.manual_seed(1)
+        logits = theta.clone().requires_grad_()
+        z = SubsetLayer(name, k=5)(logits)
+        (z @ theta.T).square().sum().backward()
+        return z, logits.grad
+
+    plain = gradient()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z, slope = gradient()
+        assert (theta @ theta.T).dtype == torch.bfloat16  # this is how it would show
+    assert z.dtype == slope.dtype == torch.float32
+    torch.testing.assert_close(z, plain[0], rtol=0, atol=0)
+    torch.testing.assert_close(slope, plain[1], rtol=0.03, atol=0.03 * float(plain[1].abs().max()))  # of f in bfloat16
+
+
 def regression(layer, steps=60):
     """Chooses the 2 features of 8 that y depends on; returns losses and the layer's logits."""
     torch.manual_seed(0)

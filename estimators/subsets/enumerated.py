@@ -38,11 +38,12 @@ def marginals(ops: Ops, theta: Array, k: int) -> Array:
 
 def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
     """Returns Cov(z)·v, of the broadcast shape of `theta [..., n]` and `v [..., n]`."""
-    weights = _weights(ops, theta, k)[0]
+    weights, top = _weights(ops, theta, k)
     subsets = _subsets(ops, theta.shape[-1], k)
     total = _total(ops, weights)
-    # By the mean of v, too, which adds k times itself to all values: what is constant in v leaves no rounding behind.
-    values = ops.matmul(v - ops.xp.mean(v, axis=-1, keepdims=True), subsets.T)
+    # From the mean of the likeliest subset, which has 0 then: where the law is nearly decided nothing cancels.
+    centre = _total(ops, ops.xp.where(top > 0, v, 0.0)) / k
+    values = ops.matmul(v - centre, subsets.T)
     mean = _total(ops, weights * values) / total
     return ops.matmul(weights * (values - mean), subsets) / total
 

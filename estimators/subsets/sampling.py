@@ -1,4 +1,4 @@
-"""Exact sampling from the k-subset distribution, by splitting counts down the product tree."""
+"""Exact sampling from the k-subset distribution, by splitting counts down the product tree; few subsets are listed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
       theta: `[..., n]` logits; -inf means never chosen.
       k: static, 0 <= k <= n.
       uniforms: `[S, ..., n]` on [0, 1), independent, or with any leading axes that broadcast against theta;
-        `ops.draw(key)("uniform", shape)` makes them. The last one is not looked at: n − 1 splits make a sample.
+        `ops.draw(key)("uniform", shape)` makes them. At most n − 1 of a row are looked at, of few subsets the first.
 
     Returns:
       `[S, ..., n]` of 0 and 1, each row with exactly k ones; NaN in invalid rows. No gradient: see the estimators.
-      One tree a row shared by all samples, then O(n √k) work a sample at most; depth O(log n).
+      One tree a row shared by all samples, then O(n √k) work a sample at most; depth O(log n). Up to 256 subsets are
+      looked up in the list of all instead (see `enumerated`).
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
