@@ -23,8 +23,8 @@ def marginals(ops: Ops, theta: Array, k: int) -> Array:
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
 
-    Source: Ahmed et al. 2023, Theorem 1; computed on the tilted product tree (see `product_tree`), where subsets are few
-    by the weights of all (see `enumerated`).
+    Source: Ahmed et al. 2023, Theorem 1; computed on the tilted product tree (see `product_tree`), for few subsets by
+    the weights of all (see `enumerated`).
     """
     n = check_static(ops, theta, k)
     if k in (0, n):
