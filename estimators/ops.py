@@ -31,8 +31,8 @@ class Ops:
       asarray: `(array) -> array` of this backend, device and dtype; native arrays of that kind pass through.
       stop_gradient: `(array) -> array`, a constant to both modes of differentiation.
       sigmoid: `(array) -> array`, with derivative 0, not NaN, at ±inf, to any order.
-      matmul: `(a, b) -> a @ b` in the precision of the dtype; torch's own, which `torch.set_float32_matmul_precision`
-        lowers on request.
+      matmul: `(a, b) -> a @ b` in the precision of the dtype, under `torch.autocast`, too; only
+        `torch.set_float32_matmul_precision` lowers it.
       complex: `(real, imaginary) -> array` of the complex dtype of that precision.
       jvp: `(function, primals, tangents) -> (value, tangent)`; primals and tangents are tuples.
       value_and_grad: `(function, has_aux=False) -> function` returning `(value, gradient)`, or
@@ -46,7 +46,7 @@ class Ops:
       top_k_mask: `(scores [..., n], k) -> [..., n]`, 1 at the k largest and 0 elsewhere; ties go to either, never both.
       draw: `(key) -> (primitive, shape, parameter=None) -> array`, device random numbers: `uniform` on [0, 1),
         `exponential`, `normal`, `gamma` (parameter: its shape). The key is a `torch.Generator` or None, or a jax key.
-      compile: `(function) -> function`, `jax.jit` or the function itself, out of `torch.autocast`.
+      compile: `(function) -> function`, `jax.jit` or the function itself.
       block: `(arrays) -> arrays`, returns once they are computed.
       is_array: `(value) -> bool`, whether it is an array of this backend.
       is_concrete: `(array) -> bool`, whether its values can be looked at: not under jit, vmap or grad.

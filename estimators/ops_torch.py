@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial, wraps
+from functools import lru_cache, partial
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -96,19 +96,6 @@ def is_concrete(array: Array) -> bool:
     return not (torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(array))
 
 
-def without_autocast(function: Callable[..., Any], device: str) -> Callable[..., Any]:
-    """Returns the function, whose products of float32 matrices `torch.autocast` would round to 8 or 11 bits."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_autocast_enabled(device):
-            return function(*args, **kwargs)
-        with torch.autocast(device, enabled=False):
-            return function(*args, **kwargs)
-
-    return call
-
-
 def make(device: str, dtype: str) -> Ops:
     """Returns the `Ops` for `device` and `dtype`."""
     if device == "cuda" and not torch.cuda.is_available():
@@ -119,6 +106,12 @@ def make(device: str, dtype: str) -> Ops:
         if isinstance(array, np.ndarray) and not array.flags.writeable:
             array = array.copy()  # torch would share the memory of a constant, and warns
         return torch.as_tensor(array, dtype=torch_dtype, device=device)
+
+    def matmul(a: Array, b: Array) -> Array:
+        if not torch.is_autocast_enabled(device):
+            return torch.matmul(a, b)
+        with torch.autocast(device, enabled=False):  # which would round float32 to 8 or 11 bits
+            return torch.matmul(a, b)
 
     @lru_cache(maxsize=512)
     def kept(gpu: int | None, build: Callable[..., np.ndarray], *args: Any) -> Array:
@@ -157,7 +150,7 @@ def make(device: str, dtype: str) -> Ops:
         asarray=asarray,
         stop_gradient=torch.Tensor.detach,
         sigmoid=torch.sigmoid,
-        matmul=torch.matmul,
+        matmul=matmul,
         complex=torch.complex,
         jvp=torch.func.jvp,
         value_and_grad=value_and_grad,
@@ -167,7 +160,7 @@ def make(device: str, dtype: str) -> Ops:
         constant=constant,
         top_k_mask=top_k_mask,
         draw=draw,
-        compile=lambda function: without_autocast(function, device),
+        compile=lambda function: function,
         block=block,
         is_array=lambda value: isinstance(value, torch.Tensor),
         is_concrete=is_concrete,

@@ -158,12 +158,12 @@ def splitting_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, pairs: Seq
     return np.array(chosen, float), gap
 
 
-def listed_sample(theta: np.ndarray, k: int, uniform: float) -> tuple[np.ndarray, float]:
-    """Returns the subset at which the cumulative law passes the uniform, and the distance of the nearest change."""
+def listed_samples(theta: np.ndarray, k: int, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the subsets `[S, n]` at which the cumulative law passes the uniforms `[S]`, and how near a change was."""
     law = enumerated(theta, k)
-    cumulative = np.cumsum(law.probabilities)
-    index = min(int(np.sum(cumulative <= uniform)), len(law.states) - 1)
-    return law.states[index], float(np.min(np.abs(cumulative[:-1] - uniform), initial=math.inf))
+    changes = np.cumsum(law.probabilities)[:-1]
+    gaps = np.abs(changes - uniforms[:, None]).min(axis=-1, initial=math.inf)
+    return law.states[(changes <= uniforms[:, None]).sum(axis=-1)], gaps
 
 
 def divided_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, first: int = 0) -> tuple[list[float], float]:

@@ -18,7 +18,7 @@ F = Curved(A, C)
 LAWS = [oracles.enumerated(row, K) for row in THETA]
 NOISE = RNG.gumbel(size=(S, 2, N))
 UNIFORMS = RNG.random((2, S, 2, N))
-Z = np.array([[oracles.listed_sample(THETA[b], K, UNIFORMS[0, s, b, 0])[0] for b in range(2)] for s in range(S)])
+Z = np.stack([oracles.listed_samples(THETA[b], K, UNIFORMS[0, :, b, 0])[0] for b in range(2)], axis=1)
 
 
 def estimate(ops, name, draws, theta=THETA, f=None, k=K, **params):
@@ -94,7 +94,7 @@ def test_simple_f_is_the_difference_of_samples_of_two_laws(ops, step_size):
     second = np.zeros((S, 2, N))
     for s, b in np.ndindex(S, 2):
         stepped = THETA[b] - step_size * F.slope(Z[s, b])
-        second[s, b], gap = oracles.listed_sample(stepped, K, UNIFORMS[1, s, b, 0])
+        (second[s, b],), (gap,) = oracles.listed_samples(stepped, K, UNIFORMS[1, s, b, :1])
         assert gap > 1e-6  # so that finite differences decide as the library does
     assert np.array_equal(points, Z)
     np.testing.assert_allclose(gradient, np.mean(Z - second, axis=0), atol=1e-12)
