@@ -15,10 +15,10 @@ from ..ops import Array, Ops, index_dtype
 from .checks import valid_rows
 from .enumeration import enumerate as enumerate_subsets
 
-# Subsets. At (n, k) = (10, 5), 252 of them, a covariance product took 5.9, 4.0, 1.6, 1.1 times as long by the tree for
-# 1, 64, 1024, 8192 rows; a sample 3.9, 3.1, 1.3 times for 1, 64, 1024 rows, and 2.9 and 4.8 times for 10^4 and 10^5
-# samples of a row; at (256, 1) all did 2.3 to 37 times as long. At (12, 4), 495 of them, a covariance product took .96
-# and .53 times as long for 1024 and 8192 rows (torch 2.13, one thread, float32, medians of interleaved rounds).
+# Subsets. How many times as long the tree took for 1, 64, 1024, 8192 rows: at (n, k) = (10, 5), 252 of them, 7.0, 4.4,
+# .73, .67 for a covariance product, 3.3, 2.8, .78, .37 for a sample, and 2.8, 3.9 for 10^4, 10^5 samples of a row; at
+# (256, 1) 2.1 to 13 for all these; at (12, 4), 495 of them, 6.7, 4.6, .95, .17 and 3.2, 3.1, .99, .19 (torch 2.13, one
+# thread, float32, medians of interleaved rounds). The number of rows does not decide: samples would depend on it.
 LIMIT = 256
 # A subset at this distance weighs 0 in every dtype.
 _FAR = 1e4
@@ -59,7 +59,7 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     """Returns k-hot samples of valid rows `theta [..., n]`, one for the first of each of the `uniforms [S, ..., n]`.
 
     The subset is looked up in two steps, first its block of about √C(n, k), then its place there: for 10^5 samples of a
-    row at (10, 5) 20 ms, and 105 in one step.
+    row at (10, 5) 13 ms, and 67 in one step.
     """
     xp = ops.xp
     n, lead = theta.shape[-1], uniforms.shape[:-1]
