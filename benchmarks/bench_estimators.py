@@ -19,7 +19,7 @@ class Sample:
 
     def setup(self, case: str) -> None:
         """Builds the step and calls it once, or skips the case."""
-        callables.hold_one_core()
+        callables.settle()
         self.step = callables.estimator_step(cases.BY_ID[case], "sample")
 
     def time_sample(self, _: str) -> None:
@@ -38,7 +38,7 @@ class Total:
 
     def setup(self, case: str) -> None:
         """Builds the step and calls it once, or skips the case."""
-        callables.hold_one_core()
+        callables.settle()
         self.step = callables.estimator_step(cases.BY_ID[case], "total")
 
     def time_total(self, _: str) -> None:

@@ -16,7 +16,7 @@ class Functions:
 
     def setup(self, case: str) -> None:
         """Builds the call, or skips the case."""
-        callables.hold_one_core()
+        callables.settle()
         self.step = callables.function_step(cases.BY_ID[case])
 
     def time_call(self, _: str) -> None:

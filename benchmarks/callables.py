@@ -138,12 +138,14 @@ def _user(error: Exception) -> str:
 
 
 @cache
-def hold_one_core() -> None:
-    """Holds this process to one core for good, where the system can; before a framework starts its threads.
+def settle() -> None:
+    """Holds this process to one core for good, where the system can, and lets it keep its heap (see `machine`).
 
-    OMP_NUM_THREADS=1 does so for torch; jax has no such setting (`machine.pinned`). Called in the process that asv
-    forks for a case, not before: its parent looks for its end every millisecond, and had better do that elsewhere.
+    Before a framework starts its threads: OMP_NUM_THREADS=1 would do for torch, but jax has no such setting. Called in
+    the process that asv forks for a case, not before: its parent looks for its end every millisecond, and had better do
+    that elsewhere. Of two equal commits one had marginals 1.5 times as slow, by its heap alone.
     """
+    machine.settle_heap()
     if machine.pins():
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 

@@ -34,7 +34,7 @@ def pinned(threads: int, backend: str) -> Iterator[None]:
 
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
-    _settle_heap()
+    settle_heap()
     # The last cores: the first one serves most interrupts.
     _hold(allowed[-threads:])
     try:
@@ -45,7 +45,7 @@ def pinned(threads: int, backend: str) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def _settle_heap() -> None:
+def settle_heap() -> None:
     """Lets the C library keep freed memory, as in any process that once freed a large array.
 
     glibc gives the top of its heap back to the system, to be mapped page by page at the next call, until a large block
