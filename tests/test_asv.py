@@ -71,9 +71,9 @@ def test_asv_forks_from_a_process_that_has_imported_the_frameworks_and_not_start
 
 
 def test_every_benchmark_is_behind_one_gate_and_quality_behind_that_of_its_history(discovered):
-    assigned = [node for node in ast.parse((ROOT / "noxfile.py").read_text()).body if isinstance(node, ast.Assign)]
-    (gates,) = [ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == "GATES"]
-    allowed = {gate[gate.index("--bench") + 1]: float(gate[gate.index("--factor") + 1]) for gate in gates}
+    assigned = [node for node in ast.parse((ROOT / "noxfile.py").read_text()).body if isinstance(node, ast.AnnAssign)]
+    (gates,) = [ast.literal_eval(node.value) for node in assigned if ast.unparse(node.target) == "GATES"]
+    allowed = {benchmarks: float(factor) for _, factor, benchmarks in gates}
     thresholds = CONFIGURATION["regressions_thresholds"]
     for name in discovered["found"]:
         (factor,) = [factor for pattern, factor in allowed.items() if re.search(pattern, name)]
