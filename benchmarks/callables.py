@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 Step = Callable[[], Any]
 
 
-class LackingError(NotImplementedError):
+class LackingError(NotImplementedError):  # asv's protocol: a `setup` that raises it skips the case
     """The estimators under test lack what a case needs: the harness judges commits that are older than it, too.
 
-    Derived from NotImplementedError because that is asv's protocol: a `setup` that raises it skips the case, any other
-    error fails it. Nothing here is left to be implemented.
+    Any other error of a `setup` fails the case. Nothing is left open here.
     """
 
 

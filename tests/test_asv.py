@@ -219,8 +219,9 @@ def test_the_clock_counts_sleep_and_work_and_not_the_wait_for_a_core():
     assert 0.095 <= measured <= passed + 1e-3
 
 
-# Where a system keeps no such counts, the clock is the plain one (the test above) and there are no waits to leave out.
-@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="this system does not count the waits")
+@pytest.mark.skipif(  # without such counts the clock is the plain one, which the test above holds
+    not Path("/proc/thread-self/schedstat").exists(), reason="this system does not count the waits"
+)
 def test_the_clock_leaves_out_the_waits_of_the_thread_that_reads_it_and_of_no_other():
     found = []
 

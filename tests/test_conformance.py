@@ -15,20 +15,20 @@ from estimators import ops as ops_module
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_record_holds(check: Callable[[Subject], None], estimator: Estimator, ops: ops_module.Ops) -> None:
-    if ops.name.split(":")[0] not in estimator.backends:  # a plug-in may be written for one framework
-        pytest.skip(f"{estimator.name} runs on {', '.join(estimator.backends)}")
+    if ops.name.split(":")[0] not in estimator.backends:
+        pytest.skip(f"{estimator.name} runs on {', '.join(estimator.backends)}")  # a plug-in may be of one framework
     try:
         check(Subject(estimator, ops))
-    except NotApplicableError as reason:  # the check is of a claim that the record does not make
-        pytest.skip(f"nothing to test: {reason}")
+    except NotApplicableError as reason:
+        pytest.skip(f"nothing to test: {reason}")  # the check is of a claim that the record does not make
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_torch_and_jax_agree_on_identical_noise(
     estimator: Estimator, dtype: str, record_property: Callable, capsys: pytest.CaptureFixture
 ) -> None:
-    if set(estimator.backends) != {"torch", "jax"}:  # a plug-in may be written for one framework
-        pytest.skip(f"{estimator.name} runs on {', '.join(estimator.backends)} alone")
+    if set(estimator.backends) != {"torch", "jax"}:
+        pytest.skip(f"{estimator.name} runs on {', '.join(estimator.backends)} alone")  # nothing to compare it with
     first, second = (ops_module.load(name, dtype) for name in ("torch:cpu", "jax:cpu"))
     k = 1 if estimator.k == 1 else 5
     found = parity(estimator, estimator.resolve_params({}), first, second, n=10, k=k)

@@ -31,8 +31,8 @@ class TestPlugins:
         # On torch; both backends: pytest tests/test_conformance.py --estimator estimators.paper_forms:SIMPLE_DIVIDED
         try:
             check(Subject(record, ops_module.load("torch:cpu")))
-        except NotApplicableError as reason:  # the check is of a claim that the record does not make
-            pytest.skip(f"nothing to test: {reason}")
+        except NotApplicableError as reason:
+            pytest.skip(f"nothing to test: {reason}")  # the check is of a claim that the record does not make
 
     def test_torch_and_jax_agree_on_identical_noise(self, record):
         found = parity(record, {}, *(ops_module.load(name) for name in ("torch:cpu", "jax:cpu")), n=10, k=5)
