@@ -206,7 +206,7 @@ def test_layers_are_copied_and_pickled_with_their_state(name):
 @pytest.mark.parametrize("n", [10, 40])
 @pytest.mark.parametrize("name", ["simple", "marginal_pass"])
 def test_autocast_changes_nothing(name, n):
-    """What stands around the layer may be computed in bfloat16; its own products would be off by percents."""
+    """What stands around the layer may be computed in bfloat16; its own products would be off by half a percent."""
     theta = torch.randn(3, n, generator=torch.Generator().manual_seed(0))
 
     def gradient():
