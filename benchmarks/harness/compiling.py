@@ -1,8 +1,9 @@
-"""torch.compile for timings: what was compiled before a cell must not show in the cell's numbers.
+"""Compilers' caches during timings: a program compiled before a cell must not show in the cell's numbers.
 
-Left alone, it does. Programs are kept by the code object of what was compiled, which all cells of `steps` share: from
-the third size on a program for any size is used, the ninth program is none (the step then runs eagerly, and nothing
-says so), and kernels that an earlier run left on the disk are not compiled.
+torch.compile keeps programs by the code object of the compiled function, which all cells of `steps` share. From the
+third size on it would use a program for any size; the ninth program would run eagerly, without a message; kernels that
+an earlier run left on the disk would not be compiled again. jax reads programs from the disk if the user has set
+JAX_COMPILATION_CACHE_DIR: compiling would seem to take milliseconds.
 """
 
 from __future__ import annotations
@@ -52,3 +53,20 @@ def has_compiler() -> bool:
     except InvalidCxxCompiler:
         return False
     return True
+
+
+@contextmanager
+def no_jax_disk_cache() -> Iterator[None]:
+    """Lets jax neither read nor write its cache of programs on the disk until the block ends."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    before = jax.config.jax_enable_compilation_cache
+    try:
+        # jax looks at the setting once a process, and again after a reset (a test of upstream holds this).
+        jax.config.update("jax_enable_compilation_cache", False)
+        compilation_cache.reset_cache()
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()

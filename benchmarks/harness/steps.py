@@ -18,7 +18,7 @@ from estimators import Estimator, layer
 from estimators.draws import raw_draws, resolve_draws
 from estimators.ops import Array, Ops
 
-from . import backends, objectives
+from . import backends, compiling, objectives
 
 # backend -> how its steps can run; the first is how its users run them.
 MODES: Mapping[str, tuple[str, ...]] = {"torch": ("eager", "compiled"), "jax": ("compiled", "eager")}
@@ -195,12 +195,13 @@ def _jax_steps(work: _Work, mode: str) -> Steps:
 
     @cache
     def build(name: str) -> Build:
-        start = time.perf_counter()
-        lowered = jax.jit(programs[name]).trace(key, *inputs).lower()
-        between = time.perf_counter()
-        # Called directly: jit would compile it again. A call costs the same as one of a jitted function (jax 0.10).
-        executable = lowered.compile()
-        return Build(between - start, time.perf_counter() - between, executable)
+        with compiling.no_jax_disk_cache():
+            start = time.perf_counter()
+            lowered = jax.jit(programs[name]).trace(key, *inputs).lower()
+            between = time.perf_counter()
+            # Called directly: jit would compile it again. A call costs the same as one of a jitted function (jax 0.10).
+            executable = lowered.compile()
+            return Build(between - start, time.perf_counter() - between, executable)
 
     def step(name: str) -> Callable[[], Any]:
         carried = key
