@@ -6,7 +6,7 @@ callables.preload()
 
 
 class Functions:
-    """One call of a function of `estimators.subsets`, compiled on jax."""
+    """One call of a function of `subsetgrad.subsets`, compiled on jax."""
 
     params = tuple(case.id for case in cases.FUNCTIONS)
     param_names = ("case",)

@@ -48,7 +48,7 @@ def estimator_step(case: Case, name: str) -> Step:
 @cache
 def _steps(case: Case) -> Steps:
     # Imported here: what these import, an older commit's estimators may lack.
-    import estimators
+    import subsetgrad
 
     from .grid import parse_selector
     from .harness import backends
@@ -58,7 +58,7 @@ def _steps(case: Case) -> Steps:
     require(name)
     ops = backends.load(case.backend, "cpu", case.dtype)
     mode = MODES[case.backend][0]
-    return steps(estimators.get(name), params, ops, n=case.n, k=case.k, batch=case.batch, mode=mode)
+    return steps(subsetgrad.get(name), params, ops, n=case.n, k=case.k, batch=case.batch, mode=mode)
 
 
 def peak_bytes(case: Case) -> int:
@@ -76,22 +76,22 @@ def peak_bytes(case: Case) -> int:
 
 def require(name: str) -> None:
     """Raises LackingError unless the estimators under test have one of this name."""
-    import estimators
+    import subsetgrad
 
-    if name not in {record.name for record in estimators.ESTIMATORS}:
+    if name not in {record.name for record in subsetgrad.ESTIMATORS}:
         raise LackingError(f"no estimator {name!r} in this version of estimators")
 
 
 @cache
 def function_step(case: Case) -> Step:
-    """Returns the call of a case whose subject is a function of `estimators.subsets`, called once.
+    """Returns the call of a case whose subject is a function of `subsetgrad.subsets`, called once.
 
     Raises:
       LackingError: the estimators under test lack it.
       ImportError: the framework is not installed.
     """
     with lacking_is_a_skip(case.subject):
-        from estimators import subsets
+        from subsetgrad import subsets
 
         from .harness import backends
 
@@ -127,7 +127,7 @@ def lacking_is_a_skip(subject: str) -> Iterator[None]:
 
 
 def _is_of_estimators(module: str) -> bool:
-    return module.split(".")[0] == "estimators"
+    return module.split(".")[0] == "subsetgrad"
 
 
 def _user(error: Exception) -> str:

@@ -14,7 +14,7 @@ class Case:
     """One thing to time at one size on one backend.
 
     Attributes:
-      subject: an estimator as `name[param=value,...]`, or the name of a function of `estimators.subsets`.
+      subject: an estimator as `name[param=value,...]`, or the name of a function of `subsetgrad.subsets`.
       backend: `torch` or `jax`, on the CPU.
       n, k, batch: items, items chosen, rows of theta.
       dtype: `float32` or `float64`.

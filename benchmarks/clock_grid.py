@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from estimators import Estimator
+from subsetgrad import Estimator
 
 from .grid import refuse_below_one, resolve, split_selectors
 from .harness import backends, provenance

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import estimators
+import subsetgrad
 
 from .harness import backends, objectives
 from .harness.cell import Cell
@@ -131,7 +131,7 @@ def refuse_below_one(option: str, values: Iterable[int]) -> None:
         raise ValueError(f"{option} {least} is too small; it is at least 1")
 
 
-def resolve(selectors: Iterable[str]) -> list[tuple[str, estimators.Estimator, tuple[tuple[str, Any], ...]]]:
+def resolve(selectors: Iterable[str]) -> list[tuple[str, subsetgrad.Estimator, tuple[tuple[str, Any], ...]]]:
     """Returns of each selector the name, the record, and all parameters as sorted pairs.
 
     Raises:
@@ -140,7 +140,7 @@ def resolve(selectors: Iterable[str]) -> list[tuple[str, estimators.Estimator, t
     found = []
     for text in selectors:
         name, given = parse_selector(text)
-        record = estimators.get(name)
+        record = subsetgrad.get(name)
         found.append((name, record, tuple(sorted(record.resolve_params(given).items()))))
     return found
 

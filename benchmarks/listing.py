@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-import estimators
+import subsetgrad
 
 from .experiments import EXPERIMENTS
 from .harness import backends, objectives
@@ -37,7 +37,7 @@ def _estimators() -> Listing:
             str(e.k),
             ",".join(f"{name}={value}" for name, value in e.params.items()),
         )
-        for e in estimators.ESTIMATORS
+        for e in subsetgrad.ESTIMATORS
     ]
     return ("name", "law", "target", "needs", "unbiased for", "k", "params"), rows
 

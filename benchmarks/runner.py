@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.progress import TimeElapsedColumn as _TimeElapsedColumn  # asv takes public names like Time* for benchmarks
 
-import estimators
+import subsetgrad
 
 from . import experiments as catalogue
 from .clock_grid import ClockExperiment, ClockPlan, clock_plan
@@ -182,7 +182,7 @@ def _compute(
     store.begin_run(run_id, started, document)
     begun = time.perf_counter()
     forecast = engine.Forecast(missing)
-    laws = {cell.estimator: estimators.get(cell.estimator).law for cell in missing}
+    laws = {cell.estimator: subsetgrad.get(cell.estimator).law for cell in missing}
     columns = (
         BarColumn(),
         MofNCompleteColumn(),

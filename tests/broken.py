@@ -11,11 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from estimators import Estimator, get, subsets
-from estimators.base import Pathwise, pathwise, relaxed, sample_z, score_function
-from estimators.draws import Draws
-from estimators.noise import GUMBEL
-from estimators.relaxations import soft_top_k, softmax
+from subsetgrad import Estimator, get, subsets
+from subsetgrad.base import (
+    Pathwise,
+    pathwise,
+    relaxed,
+    sample_z,
+    score_function,
+)
+from subsetgrad.draws import Draws
+from subsetgrad.noise import GUMBEL
+from subsetgrad.relaxations import soft_top_k, softmax
 
 Rule = Callable[..., Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import pytest
 
-from estimators import ESTIMATORS, get
-from estimators import ops as ops_module
-from estimators.subsets import enumerated
+from subsetgrad import ESTIMATORS, get
+from subsetgrad import ops as ops_module
+from subsetgrad.subsets import enumerated
 
 jax.config.update("jax_enable_x64", True)
 

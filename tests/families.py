@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import oracles
 
-from estimators import get
-from estimators.base import evaluate
+from subsetgrad import get
+from subsetgrad.base import evaluate
 
 
 @dataclass(frozen=True)

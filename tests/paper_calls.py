@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from estimators.subsets import paper
+from subsetgrad.subsets import paper
 
 FORMS = ("sequential", "divided")
 LOG_PARTITIONS = {"sequential": paper.sequential_log_partition, "divided": paper.divided_log_partition}

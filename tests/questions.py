@@ -8,8 +8,8 @@ from benchmarks.harness import exact, objectives
 from benchmarks.harness.metrics import exact_measurements, sampled_measurements
 from benchmarks.harness.moments import Question, exact_moments, sampled_moments
 from benchmarks.harness.noise_source import NoiseSource
-from estimators import get
-from estimators import ops as ops_module
+from subsetgrad import get
+from subsetgrad import ops as ops_module
 
 
 def question_about(estimator, *, n=6, k=3, objective="smooth", extension="", seed=0, samples=1, **params):

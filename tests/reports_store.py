@@ -104,7 +104,7 @@ LAWS: Mapping[str, Law] = {
     "softsub": (15e-6, 2e-7, 1.0, 1.0),
     "ste_gumbel": (10e-6, 2e-7, 1.0, 0.0),
     "sfe": (12e-6, 3e-7, 1.0, 0.1),
-    "estimators.paper_forms:SIMPLE_SEQUENTIAL": (0.0, 3e-6, 1.0, 1.0),
+    "subsetgrad.paper_forms:SIMPLE_SEQUENTIAL": (0.0, 3e-6, 1.0, 1.0),
 }
 _GRID = ((n, k) for n in (16, 64, 256, 1024) for k in (1, 4, 8, 32) if 2 * k <= n)
 SIZES = (*_GRID, (10, 5), (128, 64), (512, 256))

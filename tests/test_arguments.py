@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from interpreter import python
 
-from estimators import ops as ops_module
-from estimators import subsets
-from estimators.subsets import paper
+from subsetgrad import ops as ops_module
+from subsetgrad import subsets
+from subsetgrad.subsets import paper
 
 THETA = np.random.default_rng(0).normal(size=(3, 5))
 BESIDE = [  # what stands beside theta
@@ -52,7 +52,7 @@ def test_nor_an_array_of_the_other_backend(ops):
 def test_jax_in_32_bits_does_not_round_numpy_s_64_in_silence():
     code = """
 import numpy as np
-from estimators import ops, subsets
+from subsetgrad import ops, subsets
 try:
     subsets.marginals(ops.load("jax:cpu", "float32"), np.zeros(4), 2)
 except TypeError as error:

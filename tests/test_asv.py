@@ -18,7 +18,7 @@ import numpy as np
 import oracles
 import pytest
 
-import estimators
+import subsetgrad
 from benchmarks import callables, cases, followed
 from benchmarks.harness import measure, objectives
 from benchmarks.harness.exact import CONDITIONAL_POISSON
@@ -142,7 +142,7 @@ def test_a_function_that_the_commit_lacks_is_skipped():
     "defect",
     [
         lambda: {}.missing,
-        lambda: estimators.get("simple").missing,
+        lambda: subsetgrad.get("simple").missing,
         lambda: __import__("not_installed"),
         lambda: ModuleType("elsewhere").missing,
     ],
@@ -153,17 +153,17 @@ def test_a_defect_is_no_skip(defect):
 
 
 LACKING = (
-    "import estimators.not_yet",
-    "from estimators.layer import not_yet",
-    "import estimators\nestimators.not_yet",
-    "import importlib\nimportlib.import_module('estimators.not_yet')",
+    "import subsetgrad.not_yet",
+    "from subsetgrad.layer import not_yet",
+    "import subsetgrad\nsubsetgrad.not_yet",
+    "import importlib\nimportlib.import_module('subsetgrad.not_yet')",
 )
 
 
 @pytest.mark.parametrize("statement", LACKING)
 def test_what_the_estimators_lack_themselves_is_a_defect(statement):
     with pytest.raises((AttributeError, ImportError)), callables.lacking_is_a_skip("case"):
-        exec(statement, {"__name__": "estimators.simple"})
+        exec(statement, {"__name__": "subsetgrad.simple"})
 
 
 @pytest.mark.parametrize("statement", LACKING)

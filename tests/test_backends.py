@@ -18,7 +18,7 @@ BEFORE = {
     "imported": "import jax",
     "used": "import jax; jax.jit(lambda x: x * 2)(jax.numpy.arange(3.0))",
     "used by an estimator": """
-from estimators import ops, subsets
+from subsetgrad import ops, subsets
 narrow = ops.load("jax:cpu", "float32")
 assert subsets.marginals(narrow, narrow.asarray(THETA), 2).dtype == "float32"
 """,
@@ -29,7 +29,7 @@ THETA = [[0.0, 1.0, -2.0]]
 {before}
 assert "jax" not in sys.modules or not sys.modules["jax"].config.jax_enable_x64
 from benchmarks.harness import backends
-from estimators import subsets
+from subsetgrad import subsets
 found = {{}}
 for dtype in ("float64", "float32"):
     ops = backends.load("jax", "cpu", dtype)

@@ -11,7 +11,7 @@ import pytest
 from command_line import FEW, ROOT, call, rows_of, words
 from interpreter import python
 
-import estimators
+import subsetgrad
 from benchmarks.harness import engine, objectives
 from benchmarks.harness.store import Measurement, Store
 
@@ -32,7 +32,7 @@ print(sorted({"torch", "jax", "array_api_compat"} & set(sys.modules)))
     @pytest.mark.parametrize(
         ("what", "names"),
         [
-            ("estimators", [record.name for record in estimators.ESTIMATORS]),
+            ("estimators", [record.name for record in subsetgrad.ESTIMATORS]),
             ("objectives", [objective.name for objective in objectives.OBJECTIVES]),
             ("experiments", ["figure1", "figure3", "sweep"]),
             ("backends", ["torch:cpu", "jax:cpu", "torch:cuda", "jax:cuda"]),

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.harness.conformance import CHECKS
 from benchmarks.harness.parity import TOLERANCE, parity
 from benchmarks.harness.subject import NotApplicableError, Subject
-from estimators import Estimator
-from estimators import ops as ops_module
+from subsetgrad import Estimator
+from subsetgrad import ops as ops_module
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

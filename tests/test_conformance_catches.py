@@ -14,8 +14,8 @@ import pytest
 from benchmarks.harness import conformance as checks
 from benchmarks.harness.parity import TOLERANCE, parity
 from benchmarks.harness.subject import NotApplicableError, Subject
-from estimators import get
-from estimators import ops as ops_module
+from subsetgrad import get
+from subsetgrad import ops as ops_module
 
 ROOT = Path(__file__).parent.parent
 FAULTS = [  # the check, the broken record, its sound twin, what the message says
@@ -163,7 +163,7 @@ class TestOnTheCommandLine:
         (".broken:NAME", "estimator '.broken:NAME': "),
         (":NAME", "estimator ':NAME': "),
         ("broken:", "estimator 'broken:': module 'broken' has no ''"),
-        ("broken:NOT_A_RECORD", "estimator 'broken:NOT_A_RECORD' is a NotARecord, not an estimators.Estimator"),
+        ("broken:NOT_A_RECORD", "estimator 'broken:NOT_A_RECORD' is a NotARecord, not an subsetgrad.Estimator"),
         ("no_such", "unknown estimator 'no_such'; known: exact_enum"),
     ],
 )
@@ -173,7 +173,7 @@ def test_what_is_no_estimator_is_refused_with_its_reason(name, message):
 
 
 def test_a_fault_inside_a_plug_in_module_is_not_taken_for_an_unknown_name(tmp_path, monkeypatch):
-    (tmp_path / "faulty_plug_in.py").write_text("import estimators\nestimators.no_such_attribute\n")
+    (tmp_path / "faulty_plug_in.py").write_text("import subsetgrad\nsubsetgrad.no_such_attribute\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(AttributeError, match="no_such_attribute"):
         get("faulty_plug_in:NAME")

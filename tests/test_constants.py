@@ -7,7 +7,7 @@ import oracles
 import pytest
 import torch
 
-from estimators import ops_torch, subsets
+from subsetgrad import ops_torch, subsets
 
 THETA = torch.tensor(np.random.default_rng(0).normal(size=9))
 K = 4

@@ -9,9 +9,9 @@ import oracles
 import pytest
 from families import Curved
 
-from estimators import get
-from estimators import ops as ops_module
-from estimators.base import evaluate
+from subsetgrad import get
+from subsetgrad import ops as ops_module
+from subsetgrad.base import evaluate
 
 N, K, S = 5, 2, 3
 RNG = np.random.default_rng(9)

@@ -7,8 +7,8 @@ import oracles
 import pytest
 from families import Curved, estimated
 
-from estimators import get, subsets
-from estimators.base import evaluate, expectation
+from subsetgrad import get, subsets
+from subsetgrad.base import evaluate, expectation
 
 N = 5
 RNG = np.random.default_rng(2)

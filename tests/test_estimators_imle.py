@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from families import Curved, estimated
 
-from estimators import get
+from subsetgrad import get
 
 N, K, S = 6, 3, 3
 RNG = np.random.default_rng(3)

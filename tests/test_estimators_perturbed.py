@@ -7,7 +7,7 @@ import oracles
 import pytest
 from families import Curved, estimated
 
-from estimators import get
+from subsetgrad import get
 
 N, K, S, M = 5, 2, 3, 4
 RNG = np.random.default_rng(8)

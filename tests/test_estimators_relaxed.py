@@ -7,7 +7,7 @@ import oracles
 import pytest
 from families import Curved, estimated
 
-from estimators import get
+from subsetgrad import get
 
 N, K, S = 6, 3, 3
 RNG = np.random.default_rng(5)
@@ -73,7 +73,7 @@ def test_softsub_refuses_other_logits():
 
 
 def test_log_sigmoid_is_accurate_at_extremes_and_lets_impossible_items_be(ops):
-    from estimators.relaxed import _log_sigmoid
+    from subsetgrad.relaxed import _log_sigmoid
 
     theta = ops.asarray(np.array([-800.0, -30.0, -1.0, 0.0, 1.0, 30.0, 800.0, -np.inf]))
     (_, values), slopes = ops.value_and_grad(

@@ -7,8 +7,8 @@ import oracles
 import pytest
 from families import Curved, estimated
 
-from estimators import get
-from estimators.base import evaluate
+from subsetgrad import get
+from subsetgrad.base import evaluate
 
 N, K = 5, 2
 RNG = np.random.default_rng(1)

@@ -7,8 +7,8 @@ import oracles
 import pytest
 from families import Curved, estimated
 
-from estimators import get
-from estimators.draws import resolve_draws
+from subsetgrad import get
+from subsetgrad.draws import resolve_draws
 
 N, K, S = 6, 3, 3
 RNG = np.random.default_rng(0)

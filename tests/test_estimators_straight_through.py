@@ -7,7 +7,7 @@ import oracles
 import pytest
 from families import Curved, estimated
 
-from estimators import get
+from subsetgrad import get
 
 N, S = 6, 3
 RNG = np.random.default_rng(4)

@@ -7,8 +7,8 @@ import oracles
 import pytest
 
 from benchmarks.harness import exact, objectives
-from estimators import get
-from estimators import ops as ops_module
+from subsetgrad import get
+from subsetgrad import ops as ops_module
 
 
 @pytest.fixture(scope="module")

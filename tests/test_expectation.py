@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from estimators import ESTIMATORS, get, layer
-from estimators.base import evaluate, expectation
-from estimators.draws import raw_draws, resolve_draws
-from estimators.noise import numpy_draw
+from subsetgrad import ESTIMATORS, get, layer
+from subsetgrad.base import evaluate, expectation
+from subsetgrad.draws import raw_draws, resolve_draws
+from subsetgrad.noise import numpy_draw
 
 N, K = 5, 2
 RNG = np.random.default_rng(10)

@@ -1,4 +1,4 @@
-"""Imports run one way: estimators ← benchmarks → rows on disk → reports; and no framework before it is asked for."""
+"""Imports run one way: subsetgrad ← benchmarks → rows on disk → reports; and no framework before it is asked for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from interpreter import python
 
-import estimators
-from estimators.base import Estimator
+import subsetgrad
+from subsetgrad.base import Estimator
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "jax", "jaxlib", "array_api_compat"}
@@ -25,13 +25,17 @@ PLUGINS = {"paper_forms"}
 TAKEN_BY_ASV = ("time_", "track_", "mem_", "peakmem_", "timeraw_", "Time", "Track", "Mem", "PeakMem", "Timeraw")
 
 
+PACKAGE = ROOT / "estimators" / "subsetgrad"
+
+
 def modules(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
 def imported(file: Path) -> set[str]:
     """Returns the full names of what a file imports, anywhere in it; `from a import b` gives a and a.b."""
-    package = list(file.relative_to(ROOT).with_suffix("").parts)[:-1]
+    base = PACKAGE.parent if PACKAGE in file.parents else ROOT
+    package = list(file.relative_to(base).with_suffix("").parts)[:-1]
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -49,12 +53,12 @@ def roots(file: Path) -> set[str]:
 
 def families() -> list[Path]:
     """Returns the files that hold estimators."""
-    return [file for file in (ROOT / "estimators").glob("*.py") if file.stem not in FOUNDATION | SURFACE]
+    return [file for file in PACKAGE.glob("*.py") if file.stem not in FOUNDATION | SURFACE]
 
 
 def test_relative_and_absolute_imports_are_seen(tmp_path):
-    file = ROOT / "estimators" / "subsets" / "moments.py"
-    assert "estimators.ops" in imported(file)
+    file = PACKAGE / "subsets" / "moments.py"
+    assert "subsetgrad.ops" in imported(file)
     assert {"benchmarks.harness.store", "benchmarks.harness.cell"} <= imported(
         ROOT / "benchmarks" / "harness" / "engine.py"
     )
@@ -67,7 +71,7 @@ def test_the_package_knows_nothing_of_what_stands_on_it(file):
 
 @pytest.mark.parametrize("file", modules("reports"), ids=lambda file: str(file.relative_to(ROOT)))
 def test_reports_read_rows_alone(file):
-    assert not roots(file) & (FRAMEWORKS | {"estimators", "benchmarks"})
+    assert not roots(file) & (FRAMEWORKS | {"subsetgrad", "benchmarks"})
 
 
 def test_benchmarks_do_not_read_reports():
@@ -79,30 +83,30 @@ def test_every_estimator_stands_in_a_family_file():
         name
         for file in families()
         if file.stem not in PLUGINS
-        for name, value in vars(sys.modules[f"estimators.{file.stem}"]).items()
+        for name, value in vars(sys.modules[f"subsetgrad.{file.stem}"]).items()
         if isinstance(value, Estimator)
     }
     assert len(families()) >= 7
-    assert {id(e) for e in estimators.ESTIMATORS} == {id(getattr(estimators, name)) for name in defined}
+    assert {id(e) for e in subsetgrad.ESTIMATORS} == {id(getattr(subsetgrad, name)) for name in defined}
 
 
 @pytest.mark.parametrize("file", families(), ids=lambda file: file.stem)
 def test_an_estimator_uses_the_foundation_and_no_other_estimator(file):
-    own = {name.split(".")[1] for name in imported(file) if name.startswith("estimators.")}
+    own = {name.split(".")[1] for name in imported(file) if name.startswith("subsetgrad.")}
     assert own <= FOUNDATION
     assert not roots(file) & FRAMEWORKS
 
 
 @pytest.mark.parametrize("stem", sorted(FOUNDATION - {"subsets"}))
 def test_the_foundation_stands_on_no_estimator_file_and_no_framework(stem):
-    file = ROOT / "estimators" / f"{stem}.py"
-    own = {name.split(".")[1] for name in imported(file) if name.startswith("estimators.")}
+    file = PACKAGE / f"{stem}.py"
+    own = {name.split(".")[1] for name in imported(file) if name.startswith("subsetgrad.")}
     assert not own & ({family.stem for family in families()} | SURFACE)
     assert not roots(file) & FRAMEWORKS
 
 
 def test_only_the_backends_and_what_meets_a_user_import_a_framework_at_the_top():
-    allowed = {"estimators/ops_torch.py", "estimators/ops_jax.py", "estimators/torch.py", "estimators/jax.py"}
+    allowed = {f"estimators/subsetgrad/{name}.py" for name in ("ops_torch", "ops_jax", "torch", "jax")}
     found = set()
     for file in modules("estimators") + modules("benchmarks"):
         top = ast.Module(
@@ -155,3 +159,16 @@ def test_the_command_line_is_guarded():
     # asv imports every module below its folder, `__main__` too.
     last = ast.parse((ROOT / "benchmarks" / "__main__.py").read_text()).body[-1]
     assert isinstance(last, ast.If) and "__name__" in ast.unparse(last.test)
+
+
+@pytest.mark.parametrize(
+    "file", [f for d in ("estimators", "benchmarks", "reports", "tests") for f in modules(d)], ids=str
+)
+def test_the_package_is_imported_by_its_name_alone(file):
+    # From the checkout `import estimators.subsetgrad` works, and loads a second copy of every class.
+    assert "estimators" not in roots(file)
+
+
+def test_nothing_else_lies_beside_the_package():
+    # An editable install puts the whole folder on the import path.
+    assert [path.name for path in PACKAGE.parent.iterdir() if path.name != "__pycache__"] == ["subsetgrad"]

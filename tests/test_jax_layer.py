@@ -13,7 +13,7 @@ import numpy as np
 import oracles
 import pytest
 
-from estimators import jax as subset_jax
+from subsetgrad import jax as subset_jax
 
 KEY = jax.random.key(0)
 THETA = jnp.asarray(np.random.default_rng(12).normal(size=(3, 6)))
@@ -168,7 +168,7 @@ ON_32_BITS = """
 import warnings
 warnings.simplefilter("error")
 import jax, jax.numpy as jnp
-from estimators import jax as subset_jax
+from subsetgrad import jax as subset_jax
 assert not jax.config.jax_enable_x64
 theta = jax.random.normal(jax.random.key(0), (3, 6))
 f = lambda z: jnp.sum(z**2 * jnp.arange(1.0, 7.0), axis=-1)

@@ -11,7 +11,7 @@ from benchmarks.harness import measure
 from benchmarks.harness.cell import Cell
 from benchmarks.harness.metrics import QUALITY_METRICS
 from benchmarks.harness.moments import exact_moments
-from estimators import get
+from subsetgrad import get
 
 SEEDS = (1234, 1067, 9198, 9453, 6240, 7044, 1755, 7898, 3131, 1277)  # of the paper's Figure 1
 

@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.harness import memory
 from benchmarks.harness.steps import steps
-from estimators import get
-from estimators import ops as ops_module
+from subsetgrad import get
+from subsetgrad import ops as ops_module
 
 MEGABYTE = 2**20
 NUMBERS = MEGABYTE // 4

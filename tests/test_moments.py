@@ -15,8 +15,8 @@ from benchmarks.harness import moments, objectives
 from benchmarks.harness.metrics import QUALITY_METRICS
 from benchmarks.harness.moments import has_exact
 from benchmarks.harness.noise_source import NoiseSource
-from estimators import get
-from estimators import ops as ops_module
+from subsetgrad import get
+from subsetgrad import ops as ops_module
 
 
 class TestSampledAgainstExact:

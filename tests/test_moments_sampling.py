@@ -11,9 +11,9 @@ from questions import question_about, question_of, stacked
 from benchmarks.harness import moments, noise_source
 from benchmarks.harness.moments import BATCHES, Question, exact_moments, has_exact, sampled_moments
 from benchmarks.harness.noise_source import NoiseSource
-from estimators import ops as ops_module
-from estimators.base import Estimator, score_function
-from estimators.draws import SUBSET
+from subsetgrad import ops as ops_module
+from subsetgrad.base import Estimator, score_function
+from subsetgrad.draws import SUBSET
 
 
 class Recorded(NoiseSource):

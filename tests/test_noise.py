@@ -12,10 +12,17 @@ from questions import question_about
 from scipy import special, stats
 
 from benchmarks.harness.noise_source import NoiseSource
-from estimators import Estimator
-from estimators import ops as ops_module
-from estimators.base import score_function
-from estimators.noise import EXPONENTIAL, GUMBEL, NORMAL, Noise, numpy_draw, sum_of_gamma
+from subsetgrad import Estimator
+from subsetgrad import ops as ops_module
+from subsetgrad.base import score_function
+from subsetgrad.noise import (
+    EXPONENTIAL,
+    GUMBEL,
+    NORMAL,
+    Noise,
+    numpy_draw,
+    sum_of_gamma,
+)
 
 SIZE = (400, 50, 10)
 NOISES = [GUMBEL, EXPONENTIAL, NORMAL, sum_of_gamma(5.0), sum_of_gamma(1.0, 0.5, 3), sum_of_gamma(20.0, 2.0, 20)]

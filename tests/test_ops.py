@@ -12,7 +12,7 @@ import pytest
 import torch
 from interpreter import python
 
-from estimators import ops as ops_module
+from subsetgrad import ops as ops_module
 
 FIELDS = """name dtype xp asarray stop_gradient sigmoid matmul complex jvp value_and_grad custom_vjp scan
     while_loop constant top_k_mask draw compile block is_array is_concrete""".split()
@@ -244,7 +244,7 @@ class TestLoad:
 
     def test_jax_in_float64_asks_for_its_64_bit_mode(self):
         message = python("""
-from estimators import ops
+from subsetgrad import ops
 try:
     ops.load("jax:cpu", "float64")
 except ValueError as error:
@@ -260,7 +260,7 @@ print(ops.load("jax:cpu", "float32").asarray([1.0]).dtype)
     def test_a_missing_framework_is_named_with_the_extra_that_brings_it(self, blocked, backend):
         message = python(f"""
 import sys
-from estimators import ops
+from subsetgrad import ops
 sys.modules["{blocked}"] = None  # as if it were not installed
 try:
     ops.load("{backend}:cpu")
@@ -272,7 +272,7 @@ except ImportError as error:
     def test_importing_the_package_imports_no_framework(self):
         loaded = python("""
 import sys
-import estimators, estimators.subsets, estimators.ops
+import subsetgrad, subsetgrad.subsets, subsetgrad.ops
 print({"torch", "jax", "jaxlib", "array_api_compat"} & set(sys.modules))
 """)
         assert loaded == "set()\n"

@@ -12,8 +12,8 @@ import pytest
 import torch
 from paper_calls import FORMS, LOG_PARTITIONS, MARGINALS, SAMPLERS, call
 
-from estimators import ops as ops_module
-from estimators import subsets
+from subsetgrad import ops as ops_module
+from subsetgrad import subsets
 
 SIZES = ((1, 1), (5, 0), (5, 5), (7, 3))
 REFERENCES = {"sequential": oracles.sequential_sample, "divided": oracles.divided_sample}

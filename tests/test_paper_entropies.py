@@ -10,9 +10,9 @@ import numpy as np
 import oracles
 import pytest
 
-from estimators import ops as ops_module
-from estimators import subsets
-from estimators.subsets import paper
+from subsetgrad import ops as ops_module
+from subsetgrad import subsets
+from subsetgrad.subsets import paper
 
 SIZES = ((1, 1), (5, 0), (5, 1), (7, 5))
 ENTROPIES = {"right": paper.sequential_entropy, "printed": paper.entropy_as_printed, "dvae": paper.entropy_as_in_dvae}

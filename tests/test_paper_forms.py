@@ -7,13 +7,13 @@ import oracles
 import pytest
 import torch
 
-import estimators
+import subsetgrad
 from benchmarks.harness.conformance import CHECKS
 from benchmarks.harness.parity import TOLERANCE, parity
 from benchmarks.harness.subject import NotApplicableError, Subject
-from estimators import ops as ops_module
-from estimators import paper_forms, subsets
-from estimators import torch as torch_layer
+from subsetgrad import ops as ops_module
+from subsetgrad import paper_forms, subsets
+from subsetgrad import torch as torch_layer
 
 PLUGINS = (paper_forms.SIMPLE_SEQUENTIAL, paper_forms.SIMPLE_DIVIDED)
 THETA = np.random.default_rng(0).normal(size=(3, 7))
@@ -23,12 +23,12 @@ THETA[2, :3] = -np.inf
 @pytest.mark.parametrize("record", PLUGINS, ids=lambda record: record.name)
 class TestPlugins:
     def test_are_found_by_their_full_name_alone(self, record):
-        assert estimators.get(f"estimators.paper_forms:{record.name.upper()}") is record
-        assert all(known.name != record.name for known in estimators.ESTIMATORS)
+        assert subsetgrad.get(f"subsetgrad.paper_forms:{record.name.upper()}") is record
+        assert all(known.name != record.name for known in subsetgrad.ESTIMATORS)
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
     def test_record_holds(self, check, record):
-        # On torch; both backends: pytest tests/test_conformance.py --estimator estimators.paper_forms:SIMPLE_DIVIDED
+        # On torch; both backends: pytest tests/test_conformance.py --estimator subsetgrad.paper_forms:SIMPLE_DIVIDED
         try:
             check(Subject(record, ops_module.load("torch:cpu")))
         except NotApplicableError as reason:
@@ -43,7 +43,7 @@ class TestPlugins:
         theta = ops.asarray(THETA)
         z = ops.asarray(oracles.top_k_mask(np.random.default_rng(1).random((2, 3, 7)), 3))
         g = ops.asarray(np.random.default_rng(2).normal(size=(2, 3, 7)))
-        simple = estimators.get("simple")
+        simple = subsetgrad.get("simple")
         found, expected = (e.estimate.rule(ops, theta, z, g, {}, k=3, state=None)[0] for e in (record, simple))
         np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=0, atol=1e-11)
 

@@ -12,8 +12,8 @@ import oracles
 import pytest
 from paper_calls import FORMS, SAMPLERS, call
 
-from estimators import ops as ops_module
-from estimators.subsets import paper
+from subsetgrad import ops as ops_module
+from subsetgrad.subsets import paper
 
 
 @pytest.mark.parametrize("form", FORMS)

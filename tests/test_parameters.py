@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from estimators import jax as subset_jax
-from estimators.parameters import POSITIVE, resolve
-from estimators.torch import SubsetLayer
+from subsetgrad import jax as subset_jax
+from subsetgrad.parameters import POSITIVE, resolve
+from subsetgrad.torch import SubsetLayer
 
 DEFAULTS = {"rate": 0.5, "terms": 10, "central": False, "logits": "theta", "sizes": (1, 2), "seed": None}
 

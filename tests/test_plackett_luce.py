@@ -8,7 +8,7 @@ import numpy as np
 import oracles
 import pytest
 
-from estimators import plackett_luce
+from subsetgrad import plackett_luce
 
 RNG = np.random.default_rng(6)
 THETA = {

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import estimators
+import subsetgrad
 from benchmarks.harness.conformance import CHECKS
 from benchmarks.harness.subject import NotApplicableError, Subject
-from estimators import ops as ops_module
+from subsetgrad import ops as ops_module
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,7 +32,7 @@ def test_readme_example_finds_the_three_features(backend: str, capsys: pytest.Ca
 def test_contributed_estimator_conforms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(example("CONTRIBUTING.md", "plug-in"))
     monkeypatch.syspath_prepend(tmp_path)
-    record = estimators.get("mine:STE_CENTRED")
+    record = subsetgrad.get("mine:STE_CENTRED")
     subject = Subject(record, ops_module.load("torch:cpu", "float64"))
     held = 0
     for check in CHECKS:

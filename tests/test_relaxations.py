@@ -8,7 +8,7 @@ import numpy as np
 import oracles
 import pytest
 
-from estimators import relaxations
+from subsetgrad import relaxations
 
 INF = np.inf
 ROWS = {

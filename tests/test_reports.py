@@ -123,6 +123,6 @@ def test_provenance_names_only_runs_with_cells(text):
 def test_reports_imports_neither_framework_nor_estimators():
     code = (
         "import sys, reports.__main__, reports.page; "
-        "print(sorted({'torch', 'jax', 'estimators', 'benchmarks'} & set(sys.modules)))"
+        "print(sorted({'torch', 'jax', 'subsetgrad', 'benchmarks'} & set(sys.modules)))"
     )
     assert python(code) == "[]\n"

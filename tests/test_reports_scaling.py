@@ -110,10 +110,10 @@ def test_exponents_of_known_laws_stand_beside_what_the_paper_states(results, par
     fits = exponents.fit_all(table, found, ["torch:cpu eager"], 64)
     lines = exponents.claims(table, found, ["torch:cpu eager"], fits)
     by_name = {claim.estimator: [cell.order for cell in cells] for claim, cells in lines}
-    in_n, in_k = by_name["estimators.paper_forms:SIMPLE_SEQUENTIAL"]
+    in_n, in_k = by_name["subsetgrad.paper_forms:SIMPLE_SEQUENTIAL"]
     assert (in_n, in_k) == pytest.approx((1, 1), abs=1e-9)
     assert by_name["simple"][1] == pytest.approx(0.1, abs=0.03)  # a little less, for the fixed cost
-    assert "estimators.paper_forms:SIMPLE_DIVIDED" not in by_name  # not timed: no line
+    assert "subsetgrad.paper_forms:SIMPLE_DIVIDED" not in by_name  # not timed: no line
     assert "O(log n)" in part and "O(n k)" in part
 
 
@@ -197,7 +197,7 @@ def test_no_sentence_about_what_was_not_timed(tmp_path):
 
 def test_first_calls_are_told_in_steps(results):
     lines = costs.first_calls(timing.choose(results).table)
-    own = [line for line in lines if line["label"] == "estimators.paper_forms:SIMPLE_SEQUENTIAL"]
+    own = [line for line in lines if line["label"] == "subsetgrad.paper_forms:SIMPLE_SEQUENTIAL"]
     by_way = {way: [text for text, _ in next(line["cells"] for line in own if line["way"] == way)] for way in WAYS}
     step = 3e-6 * 10 * 5
     first = [f"{625 + 1e3 * step / 2:.0f} ms", "100 ms", "400 ms", "75.0 µs"]

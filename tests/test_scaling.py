@@ -25,7 +25,7 @@ SECONDS = (
 )
 BROKEN = """
 from dataclasses import replace
-from estimators import get
+from subsetgrad import get
 
 def raising(*_, **__):
     raise FloatingPointError("it overflowed")

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.harness import backends
 from benchmarks.harness.steps import MODES, NAMES, steps
-from estimators import ESTIMATORS, get
+from subsetgrad import ESTIMATORS, get
 
 SIZES = {"n": 6, "k": 2, "batch": 3}
 

@@ -10,7 +10,7 @@ import numpy as np
 import oracles
 import pytest
 
-from estimators import subsets
+from subsetgrad import subsets
 
 pytestmark = pytest.mark.usefixtures("form")
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from estimators import ops as ops_module
-from estimators import subsets
+from subsetgrad import ops as ops_module
+from subsetgrad import subsets
 
 pytestmark = pytest.mark.usefixtures("form")
 

@@ -7,11 +7,11 @@ import numpy as np
 import oracles
 import pytest
 
-from estimators import ops as ops_module
-from estimators import subsets
-from estimators.subsets import enumerated
-from estimators.subsets.product_tree import grow, inclusions
-from estimators.subsets.tilting import tilt
+from subsetgrad import ops as ops_module
+from subsetgrad import subsets
+from subsetgrad.subsets import enumerated
+from subsetgrad.subsets.product_tree import grow, inclusions
+from subsetgrad.subsets.tilting import tilt
 
 SIZES = [(2, 1), (10, 5), (10, 7), (22, 2), (256, 1)]
 ROWS = "ordinary steep two_groups equal far_apart farther_apart low high very_high some_missing just_k"

@@ -12,9 +12,14 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 
-from estimators import ops as ops_module
-from estimators import subsets
-from estimators.subsets import product_tree, roots, sampling, shapes
+from subsetgrad import ops as ops_module
+from subsetgrad import subsets
+from subsetgrad.subsets import (
+    product_tree,
+    roots,
+    sampling,
+    shapes,
+)
 
 pytestmark = [
     pytest.mark.usefixtures("form"),

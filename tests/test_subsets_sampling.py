@@ -10,9 +10,9 @@ import numpy as np
 import oracles
 import pytest
 
-from estimators import ops as ops_module
-from estimators import subsets
-from estimators.subsets.shapes import shapes
+from subsetgrad import ops as ops_module
+from subsetgrad import subsets
+from subsetgrad.subsets.shapes import shapes
 
 pytestmark = pytest.mark.usefixtures("form")
 by_the_tree = pytest.mark.parametrize("form", ["tree"], indirect=True, scope="module")

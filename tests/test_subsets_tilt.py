@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from estimators import ops as ops_module
-from estimators import subsets
-from estimators.subsets.product_tree import count_probability, grow
-from estimators.subsets.tilting import tilt
-from estimators.torch import SubsetLayer
+from subsetgrad import ops as ops_module
+from subsetgrad import subsets
+from subsetgrad.subsets.product_tree import count_probability, grow
+from subsetgrad.subsets.tilting import tilt
+from subsetgrad.torch import SubsetLayer
 
 pytestmark = [
     pytest.mark.usefixtures("form"),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from estimators import get
-from estimators.torch import SubsetLayer
+from subsetgrad import get
+from subsetgrad.torch import SubsetLayer
 
 RNG = np.random.default_rng(11)
 THETA = torch.tensor(RNG.normal(size=(3, 6)))
@@ -188,7 +188,7 @@ def test_repr_tells_estimator_k_and_parameters():
     assert shown == "SubsetLayer('imle_sog', k=3, step_size=10.0, kappa=0.0, tau=1.0, terms=10)"
 
 
-@pytest.mark.parametrize("name", ["simple", "aimle", "perturbed_opt", "estimators.paper_forms:SIMPLE_DIVIDED"])
+@pytest.mark.parametrize("name", ["simple", "aimle", "perturbed_opt", "subsetgrad.paper_forms:SIMPLE_DIVIDED"])
 def test_layers_are_copied_and_pickled_with_their_state(name):
     layer = SubsetLayer(name, k=2)
     if name == "aimle":

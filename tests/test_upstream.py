@@ -11,7 +11,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks.harness import backends, compiling
 from benchmarks.harness.steps import steps
-from estimators import get
+from subsetgrad import get
 
 
 @pytest.fixture

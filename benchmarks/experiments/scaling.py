@@ -5,15 +5,15 @@ Each time is the median of readings with its interval, on one core and one machi
 it under another `environment`. On the CPU `total_seconds` is what a training step pays. float32, 64 rows.
 """
 
-import estimators
+import subsetgrad
 
 from ..clock_grid import ClockExperiment, Sweep
 from ..harness.cell import Effort
 
 # The paper's algorithms as printed, timed beside `simple`; they are no estimators of their own.
-PAPER_FORMS = ("estimators.paper_forms:SIMPLE_SEQUENTIAL", "estimators.paper_forms:SIMPLE_DIVIDED")
+PAPER_FORMS = ("subsetgrad.paper_forms:SIMPLE_SEQUENTIAL", "subsetgrad.paper_forms:SIMPLE_DIVIDED")
 
-_EVERY = tuple(estimator.name for estimator in estimators.ESTIMATORS)
+_EVERY = tuple(estimator.name for estimator in subsetgrad.ESTIMATORS)
 _FEW = ("simple", "ste_gumbel", "imle_gumbel", "softsub")
 
 

@@ -3,14 +3,14 @@
 Read it row by row: each cell is judged on its own problem; nothing is averaged over n or k.
 """
 
-import estimators
+import subsetgrad
 
 from ..grid import Experiment
 
 SWEEP = Experiment(
     name="sweep",
     summary="any estimators over any n, k, seeds and objective: -e, -n, -k, --seeds, --objective",
-    estimators=tuple(estimator.name for estimator in estimators.ESTIMATORS),
+    estimators=tuple(estimator.name for estimator in subsetgrad.ESTIMATORS),
     n=(8, 10),
     k=(2, 5),
     seeds=(0, 1, 2),

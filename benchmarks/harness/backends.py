@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 
-from estimators import Estimator
-from estimators import ops as ops_module
-from estimators.ops import BACKENDS, Ops
+from subsetgrad import Estimator
+from subsetgrad import ops as ops_module
+from subsetgrad.ops import BACKENDS, Ops
 
 
 def parse(text: str) -> tuple[str, str]:
@@ -43,7 +43,7 @@ def load(backend: str, device: str, dtype: str) -> Ops:
     `jnp.arange(3.0)` is float64.
 
     Raises:
-      ValueError: see `estimators.ops.load`.
+      ValueError: see `subsetgrad.ops.load`.
     """
     if backend == "jax":
         import jax

@@ -14,7 +14,7 @@ class AnyCell:
 
     Attributes:
       schema: part of every key: raise it when a metric changes its meaning.
-      estimator: name of a record in `estimators.ESTIMATORS`, or `package.module:NAME`.
+      estimator: name of a record in `subsetgrad.ESTIMATORS`, or `package.module:NAME`.
       params: the estimator's parameters, all of them, as sorted `(name, value)` pairs.
       logits: the law the logits are drawn from.
       n, k: items, items chosen.

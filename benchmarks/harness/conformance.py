@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from estimators import plackett_luce, subsets
-from estimators.base import evaluate, expectation
-from estimators.draws import resolve_draws
-from estimators.ops import Array
+from subsetgrad import plackett_luce, subsets
+from subsetgrad.base import evaluate, expectation
+from subsetgrad.draws import resolve_draws
+from subsetgrad.ops import Array
 
 from . import objectives
 from .exact import target_label

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from estimators import Estimator, plackett_luce, subsets
-from estimators.ops import Ops
-from estimators.subsets.enumeration import LIMIT
+from subsetgrad import Estimator, plackett_luce, subsets
+from subsetgrad.ops import Ops
+from subsetgrad.subsets.enumeration import LIMIT
 
 from .objectives import Objective, Parameters
 

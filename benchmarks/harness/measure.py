@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-import estimators
-from estimators import Estimator, subsets
+import subsetgrad
+from subsetgrad import Estimator, subsets
 
 from . import backends, objectives
 from .cell import Cell
@@ -50,7 +50,7 @@ def quality_of(cell: Cell) -> list[Measurement]:
 
 def question_of(cell: Cell) -> Question:
     """Returns what the cell asks, its problem drawn and checked."""
-    estimator: Estimator = estimators.get(cell.estimator)
+    estimator: Estimator = subsetgrad.get(cell.estimator)
     backends.check(estimator, cell.backend, cell.n, cell.k)
     objective = objectives.get(cell.objective)
     ops = backends.load(cell.backend, cell.device, cell.dtype)

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from estimators import Estimator, Subset, subsets
-from estimators.base import evaluate
-from estimators.draws import resolve_draws
-from estimators.ops import Array, Ops
+from subsetgrad import Estimator, Subset, subsets
+from subsetgrad.base import evaluate
+from subsetgrad.draws import resolve_draws
+from subsetgrad.ops import Array, Ops
 
 from .metrics import Moments
 from .noise_source import NoiseSource

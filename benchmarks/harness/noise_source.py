@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from estimators import Subset
-from estimators.noise import Noise, numpy_draw
-from estimators.ops import Array
+from subsetgrad import Subset
+from subsetgrad.noise import Noise, numpy_draw
+from subsetgrad.ops import Array
 
 if TYPE_CHECKING:
     from .moments import Question

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from estimators import Estimator, Subset
-from estimators.draws import raw_draws, resolve_draws
-from estimators.noise import numpy_draw
-from estimators.ops import Array, Ops
+from subsetgrad import Estimator, Subset
+from subsetgrad.draws import raw_draws, resolve_draws
+from subsetgrad.noise import numpy_draw
+from subsetgrad.ops import Array, Ops
 
 from . import objectives
 from .moments import compiled

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-import estimators
-from estimators.ops import Ops
+import subsetgrad
+from subsetgrad.ops import Ops
 
 from . import backends, compiling, memory
 from .cell import TimingCell
@@ -105,7 +105,7 @@ def _warm_up(backend: str, device: str, mode: str) -> None:
     name = "ste_gumbel" if (backend, mode) == ("torch", "compiled") else "simple"
     with suppress(Exception):  # what a backend lacks, its cells say
         ops = backends.load(backend, device, "float32")
-        ops.block(steps(estimators.get(name), {}, ops, n=4, k=2, batch=1, mode=mode).total())
+        ops.block(steps(subsetgrad.get(name), {}, ops, n=4, k=2, batch=1, mode=mode).total())
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def _hushed() -> Iterator[None]:
 
 def _contestant(cell: TimingCell, built: Steps) -> dict[str, Step]:
     """Returns the steps to read; an estimator that draws nothing has no time of drawing."""
-    draws = estimators.get(cell.estimator).draws_for(cell.k, dict(cell.params))
+    draws = subsetgrad.get(cell.estimator).draws_for(cell.k, dict(cell.params))
     return {name: getattr(built, name) for name in NAMES if draws or name != "sample"}
 
 
@@ -139,7 +139,7 @@ def _steps(cell: TimingCell) -> Steps:
     if (cell.backend, cell.device) == ("torch", "cuda"):
         ops = replace(ops, block=lambda arrays: arrays)  # events are read at the end of many calls
     sizes: dict[str, Any] = {"n": cell.n, "k": cell.k, "batch": cell.batch, "samples": cell.samples, "seed": cell.seed}
-    return steps(estimators.get(cell.estimator), dict(cell.params), ops, **sizes, mode=cell.mode)
+    return steps(subsetgrad.get(cell.estimator), dict(cell.params), ops, **sizes, mode=cell.mode)
 
 
 def _check_memory(cell: TimingCell) -> None:

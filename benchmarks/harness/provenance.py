@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import estimators
+import subsetgrad
 
 from . import backends, machine
 
@@ -70,7 +70,7 @@ def fingerprint(estimator: str) -> str:
 
 @cache
 def _own_files() -> tuple[Path, ...]:
-    package, harness = Path(estimators.__file__).parent, Path(__file__).parent
+    package, harness = Path(subsetgrad.__file__).parent, Path(__file__).parent
     return (*sorted(package.rglob("*.py")), *sorted(harness.glob("*.py")))
 
 

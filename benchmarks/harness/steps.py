@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from estimators import Estimator, layer
-from estimators.draws import raw_draws, resolve_draws
-from estimators.ops import Array, Ops
+from subsetgrad import Estimator, layer
+from subsetgrad.draws import raw_draws, resolve_draws
+from subsetgrad.ops import Array, Ops
 
 from . import backends, compiling, objectives
 
@@ -125,7 +125,7 @@ def steps(
 def _torch_steps(work: _Work, mode: str) -> Steps:
     import torch
 
-    from estimators.torch import SubsetLayer
+    from subsetgrad.torch import SubsetLayer
 
     theta = work.theta.clone().requires_grad_()
     constant = work.theta

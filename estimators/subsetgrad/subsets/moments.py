@@ -5,7 +5,12 @@ from __future__ import annotations
 from ..ops import Array, Ops, compiled
 from . import enumerated
 from .checks import check_items, check_static, valid_rows
-from .product_tree import grow, inclusions, items_last, outsides
+from .product_tree import (
+    grow,
+    inclusions,
+    items_last,
+    outsides,
+)
 from .tilting import Tilted, tilt
 
 

@@ -16,7 +16,12 @@ from .imle import AIMLE, IMLE_GUMBEL, IMLE_SOG
 from .perturbed import PERTURBED_OPT
 from .relaxed import GS, L2X, SOFTSUB
 from .score_function import RLOO, SFE
-from .simple import MARGINAL_PASS, SIMPLE, SIMPLE_B, SIMPLE_F
+from .simple import (
+    MARGINAL_PASS,
+    SIMPLE,
+    SIMPLE_B,
+    SIMPLE_F,
+)
 from .straight_through import STE, STE_GUMBEL, STGS
 
 __all__ = ["ESTIMATORS", "SUBSET", "Estimator", "Subset", "get"]
@@ -77,6 +82,6 @@ def _plugin(name: str) -> Estimator:
         raise ValueError(f"estimator {name!r}: module {module_name!r} has no {attribute!r}")
     record = getattr(module, attribute)
     if not isinstance(record, Estimator):
-        raise ValueError(f"estimator {name!r} is a {type(record).__name__}, not an estimators.Estimator")
+        raise ValueError(f"estimator {name!r} is a {type(record).__name__}, not an subsetgrad.Estimator")
     FOUND_AS.setdefault(record, name)
     return record

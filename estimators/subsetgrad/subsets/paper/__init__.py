@@ -2,7 +2,7 @@
 
 Algorithms 1 and 2 are in `sequential`, 5 and 6 in `divided`, 4 in `entropies`; 3 is the estimator `simple`.
 
-The library computes the same from products of probabilities after one shift a row (see `estimators.subsets`), without a
+The library computes the same from products of probabilities after one shift a row (see `subsetgrad.subsets`), without a
 logarithm and an exponential an entry, and to full accuracy where the logarithms here grow and lose digits: in float32
 at n = 200 and k = 37, with N(0, 1) + 1000 for logits, the largest relative error of a marginal is 0.12 to 0.55 % in the
 sequential form, 0.009 to 0.024 % in the divided form, and 2.6e-7 to 3.9e-7 in the library (20 rows, of

@@ -8,7 +8,12 @@ from typing import Any
 
 from . import get
 from .base import Estimator, Pathwise, expectation
-from .draws import Objective, Subset, raw_draws, resolve_draws
+from .draws import (
+    Objective,
+    Subset,
+    raw_draws,
+    resolve_draws,
+)
 from .noise import Draw
 from .ops import Array, Ops
 from .subsets.checks import check_count, check_static, valid_rows

@@ -29,7 +29,7 @@ def sample(
       key: a jax random key, consumed.
       theta: `[..., n]` float32 or float64 logits; -inf means never chosen.
       k: static, 0 <= k <= n.
-      estimator: a name of `estimators.ESTIMATORS`, `package.module:NAME`, or a record.
+      estimator: a name of `subsetgrad.ESTIMATORS`, `package.module:NAME`, or a record.
       samples: None for one sample of theta's shape, or S for a leading axis of S samples.
       state: of an estimator that has one, from `init_state` or `expectation`; it is used, not moved.
       params: the estimator's parameters; the rest keep their defaults.

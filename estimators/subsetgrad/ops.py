@@ -97,7 +97,7 @@ def load(name: str = "torch:cpu", dtype: str = "float64") -> Ops:
     missing = [part for part in _NEEDS[framework] if importlib.util.find_spec(part) is None]
     if missing:
         raise ImportError(f"backend {name!r} needs {' and '.join(missing)}: pip install 'subsetgrad[{framework}]'")
-    module = importlib.import_module(f"estimators.ops_{framework}")
+    module = importlib.import_module(f"subsetgrad.ops_{framework}")
     ops: Ops = module.make(device, dtype)
     return ops
 

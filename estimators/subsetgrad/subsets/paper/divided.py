@@ -7,7 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...ops import Array, Ops, index, index_dtype
+from ...ops import (
+    Array,
+    Ops,
+    index,
+    index_dtype,
+)
 from ...relaxations import log_sum_exp
 from ..checks import check_static, valid_rows
 from .shared import gradient, sampled

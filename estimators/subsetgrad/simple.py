@@ -9,8 +9,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import subsets
-from .base import Estimator, gradient_at, pathwise, perturbed_top_k, sample_z
-from .draws import SUBSET, Objective, Subset, sum_of_gamma_draws
+from .base import (
+    Estimator,
+    gradient_at,
+    pathwise,
+    perturbed_top_k,
+    sample_z,
+)
+from .draws import (
+    SUBSET,
+    Objective,
+    Subset,
+    sum_of_gamma_draws,
+)
 from .ops import Array, Ops
 from .parameters import NON_NEGATIVE, POSITIVE
 

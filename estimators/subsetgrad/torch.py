@@ -18,7 +18,7 @@ class SubsetLayer(torch.nn.Module):
     In training mode `layer(theta)` samples; in evaluation mode it returns the most likely subset, top-k of theta.
 
     Args:
-      estimator: a name of `estimators.ESTIMATORS`, `package.module:NAME`, or a record.
+      estimator: a name of `subsetgrad.ESTIMATORS`, `package.module:NAME`, or a record.
       k: items chosen, 0 <= k <= n.
       samples: None for one sample of theta's shape, or S for a leading axis of S samples.
       validate: whether to check theta's values at each call; None checks on the CPU only, since the check waits for a

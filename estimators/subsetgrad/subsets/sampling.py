@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ops import Array, Ops, compiled, index_dtype
+from ..ops import (
+    Array,
+    Ops,
+    compiled,
+    index_dtype,
+)
 from . import enumerated, roots
 from .checks import check_items, check_static, valid_rows
 from .polynomials import apply, width
-from .product_tree import Level, Tree, grow, items_first, items_last
+from .product_tree import (
+    Level,
+    Tree,
+    grow,
+    items_first,
+    items_last,
+)
 from .tilting import tilt
 
 

@@ -1,6 +1,6 @@
 """SIMPLE by the paper's own algorithms, as plug-ins to time beside `simple`.
 
-They have its law and its gradient, and are not among `ESTIMATORS`: `-e estimators.paper_forms:SIMPLE_SEQUENTIAL`.
+They have its law and its gradient, and are not among `ESTIMATORS`: `-e subsetgrad.paper_forms:SIMPLE_SEQUENTIAL`.
 
 Source: Ahmed, Zeng, Niepert and Van den Broeck 2023 (ICLR; arXiv 2210.01941).
 """
