@@ -84,9 +84,8 @@ def report(session: nox.Session) -> None:
 def timing(session: nox.Session) -> None:
     """Time the steps at a few sizes with pytest-benchmark; arguments go to pytest (`-k simple`, `--benchmark-save`)."""
     _install(session, "test", extras="torch,jax")
-    session.run(
-        "pytest", "tests/test_timing.py", "--benchmark-enable", "--benchmark-only", *session.posargs, env=ONE_THREAD
-    )
+    options = ("--benchmark-enable", "--benchmark-only")
+    session.run("pytest", "tests/benchmarks/test_timing.py", *options, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(default=False)

@@ -37,7 +37,7 @@ def main(debug: bool) -> None:
 
 def _integers(option: str) -> Callable[..., tuple[int, ...] | None]:
     def parse(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
-        from .grid import parse_integers
+        from .experiments.base import parse_integers
 
         return None if text is None else parse_integers(option, text)
 
@@ -67,10 +67,10 @@ def run(experiments: tuple[str, ...], dry_run: bool, force: bool, store: Path, *
     None named: figure1 and figure3, preset quick, on every installed backend. A TOML file holds an experiment's name
     and the options above.
     """
-    from . import runner
+    from .commands import run as command
 
-    plans = runner.plans(experiments, choices)
-    sys.exit(runner.run(plans, store, dry_run=dry_run, force=force, command=_command()))
+    plans = command.plans(experiments, choices)
+    sys.exit(command.run(plans, store, dry_run=dry_run, force=force, command=_command()))
 
 
 def _command() -> str:
@@ -83,9 +83,9 @@ def _command() -> str:
 )
 def list_(what: str) -> None:
     """Show what there is."""
-    from . import listing
+    from .commands import list as command
 
-    listing.show(what)
+    command.show(what)
 
 
 @main.command()
@@ -93,9 +93,9 @@ def list_(what: str) -> None:
 @click.argument("second", type=click.Path(exists=True, path_type=Path))
 def compare(first: Path, second: Path) -> None:
     """Compare two stores cell by cell; exit 1 if a metric differs by more than its standard errors explain."""
-    from . import comparison
+    from .commands import compare as command
 
-    sys.exit(comparison.compare(first, second))
+    sys.exit(command.compare(first, second))
 
 
 @main.command()
@@ -104,7 +104,7 @@ def compare(first: Path, second: Path) -> None:
 @_STORE
 def forget(experiment: str, estimator: str, store: Path) -> None:
     """Take an estimator's cells out of EXPERIMENT, and so off the page."""
-    from .harness.store import Store
+    from .results.store import Store
 
     if not store.exists():
         raise ValueError(f"{store} does not exist; name another with --store")
@@ -122,9 +122,9 @@ def forget(experiment: str, estimator: str, store: Path) -> None:
 @_STORE
 def export(format_: str, experiment: str | None, out: Path | None, store: Path) -> None:
     """Write the rows, one metric a row."""
-    from . import exporting
+    from .commands import export as command
 
-    exporting.export(store, format_, experiment, out)
+    command.export(store, format_, experiment, out)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Seconds and memory of an estimator's training step, for asv; the steps are those of `harness.steps`.
+"""Seconds and memory of an estimator's training step, for asv; the steps are those of `cost.steps`.
 
 Modules only are imported: asv takes every public name like time_* for a benchmark of its own.
 """
 
-from . import callables, cases
+from .tracked import asv_common, cases
 
-callables.preload()
+asv_common.preload()
 
 
 class Sample:
@@ -15,12 +15,12 @@ class Sample:
     param_names = ("case",)
     version = "1"  # of what is measured: raise it when that changes, and its history starts anew
     repeat = (5, 100, 0.5)  # calls at least, at most, seconds; in each of two processes
-    timer = staticmethod(callables.seconds)
+    timer = staticmethod(asv_common.seconds)
 
     def setup(self, case: str) -> None:
         """Builds the step and calls it once, or skips the case."""
-        callables.settle()
-        self.step = callables.estimator_step(cases.BY_ID[case], "sample")
+        asv_common.settle()
+        self.step = asv_common.estimator_step(cases.BY_ID[case], "sample")
 
     def time_sample(self, _: str) -> None:
         """Draws once."""
@@ -34,12 +34,12 @@ class Total:
     param_names = ("case",)
     version = "1"
     repeat = (5, 100, 0.5)
-    timer = staticmethod(callables.seconds)
+    timer = staticmethod(asv_common.seconds)
 
     def setup(self, case: str) -> None:
         """Builds the step and calls it once, or skips the case."""
-        callables.settle()
-        self.step = callables.estimator_step(cases.BY_ID[case], "total")
+        asv_common.settle()
+        self.step = asv_common.estimator_step(cases.BY_ID[case], "total")
 
     def time_total(self, _: str) -> None:
         """Steps once."""
@@ -56,7 +56,7 @@ class Memory:
 
     def setup(self, case: str) -> None:
         """Skips what the commit does not have."""
-        self.bytes = callables.peak_bytes(cases.BY_ID[case])
+        self.bytes = asv_common.peak_bytes(cases.BY_ID[case])
 
     def track_peak_bytes(self, _: str) -> int:
         """Returns bytes beside the step's inputs."""

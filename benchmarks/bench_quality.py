@@ -3,36 +3,37 @@
 The problem is the first of Figure 1, in float64, with noise from a fixed seed: a value changes with the code alone.
 """
 
-from . import callables, followed
+from .tracked import asv_common
+from .tracked import quality as tracked_quality
 
-callables.preload()
+asv_common.preload()
 
 
 class Quality:
     """The paper's three metrics, lower is better; computed once a commit, then looked up."""
 
-    params = followed.LABELS
+    params = tracked_quality.LABELS
     param_names = ("estimator",)
     version = "1"
     unit = "of cosines"
 
-    def setup_cache(self) -> followed.Quality:
+    def setup_cache(self) -> tracked_quality.Quality:
         """Returns all of them."""
-        return followed.measure_all()
+        return tracked_quality.measure_all()
 
-    def setup(self, quality: followed.Quality, estimator: str) -> None:
+    def setup(self, quality: tracked_quality.Quality, estimator: str) -> None:
         """Skips what the commit does not have."""
         if estimator not in quality:
-            raise callables.LackingError(f"{estimator} is not in this version of estimators")
+            raise asv_common.LackingError(f"{estimator} is not in this version of estimators")
 
-    def track_bias(self, quality: followed.Quality, estimator: str) -> float:
+    def track_bias(self, quality: tracked_quality.Quality, estimator: str) -> float:
         """Returns 1 − cos(∇, E ĝ)."""
-        return followed.look_up(quality, estimator, "bias")
+        return tracked_quality.look_up(quality, estimator, "bias")
 
-    def track_variance(self, quality: followed.Quality, estimator: str) -> float:
+    def track_variance(self, quality: tracked_quality.Quality, estimator: str) -> float:
         """Returns Var cos(ĝ, E ĝ)."""
-        return followed.look_up(quality, estimator, "variance")
+        return tracked_quality.look_up(quality, estimator, "variance")
 
-    def track_error(self, quality: followed.Quality, estimator: str) -> float:
+    def track_error(self, quality: tracked_quality.Quality, estimator: str) -> float:
         """Returns E[1 − cos(∇, ĝ)]."""
-        return followed.look_up(quality, estimator, "error")
+        return tracked_quality.look_up(quality, estimator, "error")

@@ -1,8 +1,8 @@
 """Seconds of the exact core's functions, for asv. Modules only are imported: asv takes names like time_* as its own."""
 
-from . import callables, cases
+from .tracked import asv_common, cases
 
-callables.preload()
+asv_common.preload()
 
 
 class Functions:
@@ -12,12 +12,12 @@ class Functions:
     param_names = ("case",)
     version = "1"
     repeat = (10, 100, 0.5)  # calls at least, at most, seconds; in each of two processes
-    timer = staticmethod(callables.seconds)
+    timer = staticmethod(asv_common.seconds)
 
     def setup(self, case: str) -> None:
         """Builds the call, or skips the case."""
-        callables.settle()
-        self.step = callables.function_step(cases.BY_ID[case])
+        asv_common.settle()
+        self.step = asv_common.function_step(cases.BY_ID[case])
 
     def time_call(self, _: str) -> None:
         """Calls once."""

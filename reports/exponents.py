@@ -37,7 +37,7 @@ class Claim:
 
 
 _PAPER = "the paper, section 6"
-_SEQUENTIAL, _DIVIDED = (f"subsetgrad.paper_forms:SIMPLE_{form}" for form in ("SEQUENTIAL", "DIVIDED"))
+_SEQUENTIAL, _DIVIDED = (f"subsetgrad.families.simple_as_printed:SIMPLE_{form}" for form in ("SEQUENTIAL", "DIVIDED"))
 CLAIMS = (
     Claim("SIMPLE, Algorithms 1 and 2", _SEQUENTIAL, _PAPER, "O(n k)", "n¹ k¹"),
     Claim(

@@ -11,7 +11,7 @@ import pytest
 
 from subsetgrad import ESTIMATORS, get
 from subsetgrad import ops as ops_module
-from subsetgrad.subsets import enumerated
+from subsetgrad.subsets import few
 
 jax.config.update("jax_enable_x64", True)
 
@@ -28,16 +28,16 @@ def _programs_of_a_module() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=["enumerated", "tree"])
 def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Both forms of the exact law: few subsets are enumerated, unless that is switched off."""
+    """Both forms of the exact law: few subsets are few, unless that is switched off."""
 
     def forget() -> None:
-        enumerated.are_few.cache_clear()
+        few.are_few.cache_clear()
         ops_module._compiled.cache_clear()
         jax.clear_caches()
 
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "tree":
-            patch.setattr(enumerated, "LIMIT", 0)
+            patch.setattr(few, "LIMIT", 0)
             forget()
         yield
     forget()
@@ -87,7 +87,7 @@ def store(tmp_path: Path) -> Path:
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Any]:
     """Yields an open store, without cells and with one run."""
-    from benchmarks.harness.store import Store
+    from benchmarks.results.store import Store
 
     with Store(tmp_path / "new" / "folder" / "results.sqlite") as new:
         new.begin_run("run-1", "2026-01-02T03:04:05+00:00", {"command": "a test"})
@@ -97,8 +97,8 @@ def opened(tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Returns the list of the cells that are computed, for which 0.25 is measured instead."""
-    from benchmarks.harness import engine
-    from benchmarks.harness.store import Measurement
+    from benchmarks.results import outcome
+    from benchmarks.results.store import Measurement
 
     cells = []
 
@@ -106,14 +106,15 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         cells.append(cell)
         return [Measurement("conditional_poisson", "bias", 0.25, 0.0, True)]
 
-    monkeypatch.setattr(engine, "quality_of", pretend)
+    monkeypatch.setattr(outcome, "quality_of", pretend)
     return cells
 
 
 @pytest.fixture
 def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A budget of some milliseconds, and a lock of our own, for tests of what is stored and not of how long it took."""
-    from benchmarks.harness import clock, machine
+    from benchmarks import machine
+    from benchmarks.cost import clock
 
     monkeypatch.setattr(machine, "LOCK", tmp_path / "lock")
     real = clock.measure

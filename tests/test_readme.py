@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import subsetgrad
-from benchmarks.harness.conformance import CHECKS
-from benchmarks.harness.subject import NotApplicableError, Subject
+from benchmarks.conformance.checks import CHECKS
+from benchmarks.conformance.under_test import NotApplicableError, Subject
 from subsetgrad import ops as ops_module
 
 ROOT = Path(__file__).parents[1]

@@ -9,8 +9,9 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from benchmarks.harness import backends, compiling
-from benchmarks.harness.steps import steps
+from benchmarks import backends
+from benchmarks.cost import compile_caches
+from benchmarks.cost.steps import steps
 from subsetgrad import get
 
 
@@ -51,6 +52,6 @@ def test_a_measured_program_is_compiled_and_not_read_from_jax_disk_cache(cached_
     before = cached_programs()
     built.build("total")
     assert cached_programs() == before
-    with compiling.no_jax_disk_cache():
+    with compile_caches.no_jax_disk_cache():
         assert not jax.config.jax_enable_compilation_cache
     assert jax.config.jax_enable_compilation_cache

@@ -1,7 +1,7 @@
 """The experiments: each module says what to run, and how to read it."""
 
-from ..clock_grid import ClockExperiment
-from ..grid import Experiment
+from .base import Experiment
+from .cost_sweep import ClockExperiment
 from .figure1 import FIGURE1
 from .figure3 import FIGURE3
 from .scaling import SCALING

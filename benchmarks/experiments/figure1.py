@@ -7,7 +7,7 @@ The settings are the notebook's (λ = 2.5; sum-of-gamma noise κ = 5, τ = 1, 10
 SoftSub at t = 2 on log σ(θ) with ε = 1e-7); estimators that the notebook does not have stand at their own defaults.
 """
 
-from ..grid import Experiment
+from .base import Experiment
 
 FIGURE1 = Experiment(
     name="figure1",

@@ -4,7 +4,7 @@ One problem of ten items (the notebook's seed). Read it as Figure 1: lower is be
 conditional Poisson are the same law, so no estimator is judged by a law that is not its own.
 """
 
-from ..grid import Experiment
+from .base import Experiment
 from .figure1 import FIGURE1
 
 FIGURE3 = Experiment(

@@ -7,11 +7,11 @@ it under another `environment`. On the CPU `total_seconds` is what a training st
 
 import subsetgrad
 
-from ..clock_grid import ClockExperiment, Sweep
-from ..harness.cell import Effort
+from ..results.cell import Effort
+from .cost_sweep import ClockExperiment, Sweep
 
 # The paper's algorithms as printed, timed beside `simple`; they are no estimators of their own.
-PAPER_FORMS = ("subsetgrad.paper_forms:SIMPLE_SEQUENTIAL", "subsetgrad.paper_forms:SIMPLE_DIVIDED")
+PAPER_FORMS = tuple(f"subsetgrad.families.simple_as_printed:SIMPLE_{form}" for form in ("SEQUENTIAL", "DIVIDED"))
 
 _EVERY = tuple(estimator.name for estimator in subsetgrad.ESTIMATORS)
 _FEW = ("simple", "ste_gumbel", "imle_gumbel", "softsub")

@@ -5,7 +5,7 @@ Read it row by row: each cell is judged on its own problem; nothing is averaged 
 
 import subsetgrad
 
-from ..grid import Experiment
+from .base import Experiment
 
 SWEEP = Experiment(
     name="sweep",

@@ -10,19 +10,19 @@ import importlib
 
 from .base import SUBSET as SUBSET
 from .base import Estimator, Subset
-from .control_variates import REBAR_PL
-from .exact import EXACT_ENUM
-from .imle import AIMLE, IMLE_GUMBEL, IMLE_SOG
-from .perturbed import PERTURBED_OPT
-from .relaxed import GS, L2X, SOFTSUB
-from .score_function import RLOO, SFE
-from .simple import (
+from .families.exact_gradient import EXACT_ENUM
+from .families.imle import AIMLE, IMLE_GUMBEL, IMLE_SOG
+from .families.perturbed import PERTURBED_OPT
+from .families.rebar import REBAR_PL
+from .families.relaxed import GS, L2X, SOFTSUB
+from .families.score_function import RLOO, SFE
+from .families.simple import (
     MARGINAL_PASS,
     SIMPLE,
     SIMPLE_B,
     SIMPLE_F,
 )
-from .straight_through import STE, STE_GUMBEL, STGS
+from .families.straight_through import STE, STE_GUMBEL, STGS
 
 __all__ = ["ESTIMATORS", "SUBSET", "Estimator", "Subset", "get"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from . import layer, subsets
+from . import _layer, subsets
 from .base import Estimator
 from .ops import Array, Ops, load
 
@@ -43,9 +43,9 @@ def sample(
       TypeError: the estimator needs the objective; use `expectation`.
       ValueError: invalid arguments; invalid values of theta outside jit (inside, their rows are NaN).
     """
-    record, resolved = layer.record_of(estimator, k, samples, params, more_params)
+    record, resolved = _layer.record_of(estimator, k, samples, params, more_params)
     ops = _ops(theta, k)
-    z = layer.sample(
+    z = _layer.sample(
         record,
         ops,
         theta,
@@ -89,9 +89,9 @@ def expectation(
     Raises:
       ValueError: invalid arguments, f returns another shape, or no state for an estimator that has one.
     """
-    record, resolved = layer.record_of(estimator, k, samples, params, more_params)
+    record, resolved = _layer.record_of(estimator, k, samples, params, more_params)
     ops = _ops(theta, k)
-    value, state = layer.loss(
+    value, state = _layer.loss(
         record,
         ops,
         theta,
@@ -109,7 +109,7 @@ def expectation(
 
 def init_state(theta: Array, estimator: str | Estimator) -> Any:
     """Returns the first state of an estimator for rows `theta [..., n]`, arrays `[...]`; None if it has none."""
-    record, _ = layer.record_of(estimator, 1, None, None, {})
+    record, _ = _layer.record_of(estimator, 1, None, None, {})
     if record.initial_state is None:
         return None
     return record.initial_state(_ops(theta, 0), theta)
@@ -117,7 +117,7 @@ def init_state(theta: Array, estimator: str | Estimator) -> Any:
 
 def most_likely(theta: Array, *, k: int) -> Array:
     """Returns the most likely subset, top-k of theta `[..., n]`: what to use when evaluating a model. No gradient."""
-    return layer.most_likely(_ops(theta, k), theta, k)
+    return _layer.most_likely(_ops(theta, k), theta, k)
 
 
 def _ops(theta: Array, k: int) -> Ops:

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from .ops import Array, Ops, index
-from .relaxations import log_sum_exp
+from .soft_top_k import log_sum_exp
 from .subsets.checks import check_static, valid_rows
 from .subsets.enumeration import enumerate as enumerate_subsets
 

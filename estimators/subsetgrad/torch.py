@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from . import layer, subsets
+from . import _layer, subsets
 from .base import Estimator
 from .ops import Ops, load
 
@@ -47,7 +47,7 @@ class SubsetLayer(torch.nn.Module):
         **more_params: Any,
     ) -> None:
         super().__init__()
-        self.record, self.params = layer.record_of(estimator, k, samples, params, more_params)
+        self.record, self.params = _layer.record_of(estimator, k, samples, params, more_params)
         self.k = k
         self.samples = samples
         self.validate = validate
@@ -76,11 +76,11 @@ class SubsetLayer(torch.nn.Module):
         """
         ops = self._ops(theta)
         if not self.training:
-            z = layer.most_likely(ops, theta, self.k)
+            z = _layer.most_likely(ops, theta, self.k)
             return z if self.samples is None else z.expand(self.samples, *z.shape)
         with torch.cuda.device_of(theta):  # of several GPUs, the one that theta is on
             draw, settings = ops.draw(self.generator), self._settings(ops, theta)
-            z = layer.sample(self.record, ops, theta, draw, keep_state=self._keep_state, **settings)
+            z = _layer.sample(self.record, ops, theta, draw, keep_state=self._keep_state, **settings)
         return z[0] if self.samples is None else z
 
     def expectation(self, theta: torch.Tensor, f: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -101,7 +101,7 @@ class SubsetLayer(torch.nn.Module):
         ops = self._ops(theta)
         with torch.cuda.device_of(theta):
             draw, settings = ops.draw(self.generator), self._settings(ops, theta)
-            value, state = layer.loss(self.record, ops, theta, f, draw, **settings)
+            value, state = _layer.loss(self.record, ops, theta, f, draw, **settings)
         self._keep_state(state)
         return value
 

@@ -6,7 +6,7 @@ differentiable in both modes. A logit of -inf means "never chosen". A row with a
 logits yields NaN; `check` turns such a row into an error where values can be looked at.
 
 Source: Ahmed et al. 2023 (SIMPLE), Theorem 1 and Propositions 1 to 3; computed in plain arithmetic on tilted logits
-(see `tilting` and `product_tree`), moments and samples of few subsets by the weights of all (see `enumerated`).
+(see `tilting` and `product_tree`), moments and samples of few subsets by the weights of all (see `few`).
 """
 
 from .checks import check as check

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ops import Array, Ops, compiled
-from . import enumerated
+from . import few
 from .checks import check_items, check_static, valid_rows
 from .product_tree import (
     grow,
@@ -29,13 +29,13 @@ def marginals(ops: Ops, theta: Array, k: int) -> Array:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
 
     Source: Ahmed et al. 2023, Theorem 1; computed on the tilted product tree (see `product_tree`), for few subsets by
-    the weights of all (see `enumerated`).
+    the weights of all (see `few`).
     """
     n = check_static(ops, theta, k)
     if k in (0, n):
         return _degenerate(ops, theta, k, float(k == n))
-    if enumerated.are_few(n, k):
-        return enumerated.marginals(ops, theta, k)
+    if few.are_few(n, k):
+        return few.marginals(ops, theta, k)
     return inclusions(ops, grow(ops, tilt(ops, theta, k), k))[0]
 
 
@@ -64,8 +64,8 @@ def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
     check_items(ops, "v", v, n)
     if k in (0, n):
         return _degenerate(ops, theta, k, 0.0) * v
-    if enumerated.are_few(n, k):
-        return enumerated.covariance_product(ops, theta, k, v)
+    if few.are_few(n, k):
+        return few.covariance_product(ops, theta, k, v)
     axes = max(theta.ndim, v.ndim)
     theta, v = _lead(ops, theta, axes), _lead(ops, v, axes)
     tilted = tilt(ops, theta, k)
@@ -95,8 +95,8 @@ def second_order_inclusions(ops: Ops, theta: Array, k: int) -> Array:
     if k in (0, n):
         row = _degenerate(ops, theta, k, float(k == n))
         return row[..., :, None] * row[..., None, :]
-    if enumerated.are_few(n, k):
-        return enumerated.second_order_inclusions(ops, theta, k)
+    if few.are_few(n, k):
+        return few.second_order_inclusions(ops, theta, k)
     basis = _lead(ops, ops.asarray(xp.eye(n)), theta.ndim + 1)
     return _weighted(ops, tilt(ops, theta[..., None, :], k), k, basis)[1]
 

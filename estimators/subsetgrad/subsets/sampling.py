@@ -10,7 +10,7 @@ from ..ops import (
     compiled,
     index_dtype,
 )
-from . import enumerated, roots
+from . import few, roots
 from .checks import check_items, check_static, valid_rows
 from .polynomials import apply, width
 from .product_tree import (
@@ -36,7 +36,7 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     Returns:
       `[S, ..., n]` of 0 and 1, each row with exactly k ones; NaN in invalid rows. No gradient: see the estimators.
       One tree a row shared by all samples, then O(n √k) work a sample at most; depth O(log n). Up to 256 subsets are
-      looked up in the list of all instead (see `enumerated`).
+      looked up in the list of all instead (see `few`).
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
@@ -55,7 +55,7 @@ def sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
     # An invalid row is sampled as if it were uniform, so that every split of it can be made.
     rows = xp.reshape(xp.where(valid, theta, 0.0), (1,) * (len(shape) - theta.ndim) + tuple(theta.shape))
     uniforms = xp.broadcast_to(uniforms, shape)
-    split = enumerated.sample if enumerated.are_few(n, k) else _sample
+    split = few.sample if few.are_few(n, k) else _sample
     return xp.where(valid, split(ops, rows, k, uniforms), xp.nan)
 
 

@@ -13,7 +13,7 @@ from ...ops import (
     index,
     index_dtype,
 )
-from ...relaxations import log_sum_exp
+from ...soft_top_k import log_sum_exp
 from ..checks import check_static, valid_rows
 from .shared import gradient, sampled
 

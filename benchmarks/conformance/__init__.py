@@ -1,0 +1,1 @@
+"""The checks that hold an estimator to its record."""

@@ -1,1 +1,0 @@
-"""The measuring instrument: objectives, exact gradients, moments, metrics, conformance, store, engine."""

@@ -1,0 +1,1 @@
+"""Bias, variance and error of an estimator against exact gradients."""

@@ -1,0 +1,124 @@
+"""Where a result comes from: code, versions, machine, threads."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import subsetgrad
+
+from .. import backends, machine
+
+_LIBRARIES = ("numpy", "torch", "jax", "jaxlib", "array-api-compat", "subsetgrad")
+_TIMED_LIBRARIES = tuple(name for name in _LIBRARIES if name != "subsetgrad")  # its code has a fingerprint of its own
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def collect(command: str) -> dict[str, Any]:
+    """Returns the provenance of a run started by `command`, as JSON data."""
+    return {
+        "command": command,
+        **_commit(),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "machine": {
+            "cpu": _processor(),
+            "cores": os.cpu_count(),
+            "gpus": _gpus(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        },
+        "threads": backends.threads(),
+        "environment": environment(),
+    }
+
+
+@cache
+def environment() -> str:
+    """Returns a short hash of what seconds depend on beside the code: processor, cores, GPUs, system, versions."""
+    parts = {
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "pinned": machine.pins(),
+        "gpus": _gpus(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version(), **_versions(_TIMED_LIBRARIES)},
+    }
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+def fingerprint(estimator: str) -> str:
+    """Returns a hash of the code that an estimator's results depend on: the package, the harness, a plug-in's module.
+
+    Comments and layout do not count, so that a result outlives them.
+    """
+    module, _, attribute = estimator.partition(":")
+    spec = importlib.util.find_spec(module) if attribute else None
+    if spec is None or spec.origin is None:
+        return _hash(_own_files())
+    return _hash((*_own_files(), Path(spec.origin)))
+
+
+@cache
+def _own_files() -> tuple[Path, ...]:
+    package, harness = Path(subsetgrad.__file__).parent, Path(__file__).parents[1]
+    return (*sorted(package.rglob("*.py")), *sorted(harness.rglob("*.py")))
+
+
+@cache
+def _hash(files: tuple[Path, ...]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for file in files:
+        digest.update(file.name.encode())
+        digest.update(ast.dump(ast.parse(file.read_bytes())).encode())
+    return digest.hexdigest()
+
+
+def _commit() -> dict[str, Any]:
+    """Returns commit and whether the work tree differs from it; nothing outside a git checkout."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _versions(libraries: Iterable[str] = _LIBRARIES) -> dict[str, str]:
+    found = {}
+    for library in libraries:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    """Returns the processor's model, from the kernel where the standard library does not say."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    """Returns the models of NVIDIA GPUs, from the driver: no framework is loaded for that."""
+    files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    return [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]

@@ -1,0 +1,1 @@
+"""The cases that asv and pytest-benchmark follow from commit to commit."""

@@ -1,0 +1,38 @@
+"""The command line, called within this process, and what it printed and stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from benchmarks.__main__ import main
+from benchmarks.results.store import Store
+
+ROOT = Path(__file__).parents[2]
+# What keeps a run of quality cells short.
+FEW = ("--backend", "torch:cpu", "--seeds", "1234,1067", "--replicates", "200")
+# What begins a run of timing cells.
+TIMING = ("run", "scaling", "--preset", "quick", "--backend", "torch:cpu")
+# What the clock reads of a cell.
+READ = {"sample_seconds", "forward_seconds", "backward_seconds", "total_seconds"}
+
+
+def call(*arguments):
+    """Returns the result of the command line, which must not end in a traceback."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert "Traceback" not in result.output
+    return result
+
+
+def words(result):
+    """Returns the output with every stretch of white space as one blank: the console wraps lines."""
+    return " ".join(result.output.split())
+
+
+def rows_of(path):
+    """Returns the rows of the store at a path."""
+    with Store(path) as opened:
+        return opened.rows()
