@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..results.store import COLUMNS, Store
+from ..results.names import COLUMNS
+from ..results.store import Store
 
 
 def export(store: Path, format_: str, experiment: str | None, out: Path | None) -> None:

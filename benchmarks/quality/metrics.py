@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..results.names import QUALITY_METRICS
 from ..results.store import Measurement
 
 
@@ -103,10 +104,6 @@ def quality(moments: Moments, reference: np.ndarray, target: int, replicates: in
 
 
 SQUARED = "relative_bias_squared"  # signed; for the standard error of its root
-QUALITY_METRICS = (
-    "bias bias_raw bias_floor variance error error_std relative_bias total_variance relative_mse zero_probability "
-    "descent_probability"
-).split()
 
 
 def exact_measurements(

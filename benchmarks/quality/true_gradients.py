@@ -18,8 +18,8 @@ from subsetgrad.ops import Ops
 from subsetgrad.subsets.enumeration import LIMIT
 
 from ..objectives import Objective, Parameters
+from ..results.names import CONDITIONAL_POISSON, PLACKETT_LUCE
 
-CONDITIONAL_POISSON, PLACKETT_LUCE = "conditional_poisson", "plackett_luce"
 MAX_NUMBERS = 5_000_000  # in all subsets together, or in the table of all pairs: 40 MB, and a few times that in work
 
 

@@ -7,12 +7,15 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from . import names
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnyCell:
     """What every cell has: an estimator at a size on a backend, and an address made of all its fields.
 
     Attributes:
+      kind: one of `names.KINDS`.
       schema: part of every key: raise it when a metric changes its meaning.
       estimator: name of a record in `subsetgrad.ESTIMATORS`, or `package.module:NAME`.
       params: the estimator's parameters, all of them, as sorted `(name, value)` pairs.
@@ -23,6 +26,7 @@ class AnyCell:
       backend, device, dtype: `torch` or `jax`; `cpu` or `cuda`; `float32` or `float64`.
     """
 
+    kind: ClassVar[str]
     schema: ClassVar[int | str]
     estimator: str
     params: tuple[tuple[str, Any], ...]
@@ -60,6 +64,7 @@ class Cell(AnyCell):
       replicates: R, independent estimates, where moments are sampled.
     """
 
+    kind = names.QUALITY
     schema = 1
     objective: str
     extension: str
@@ -84,6 +89,7 @@ class TimingCell(AnyCell):
         stand side by side and never replace each other.
     """
 
+    kind = names.COST
     schema = "timing 1"
     batch: int
     mode: str

@@ -14,30 +14,25 @@ from typing import Any, NamedTuple
 
 from .cell import AnyCell
 
-COLUMNS = (
-    "experiment estimator params law target objective extension logits n k seed samples replicates "
-    "backend device dtype metric value std_error exact status cell run reason batch mode threads environment"
-).split()
-
-# In one transaction: nobody finds a part of it.
-_TABLES = """
+# Raised with every change of the tables: a store of another version is refused, since none was ever released.
+VERSION = 1
+# In one transaction, so that no other process finds half of the tables.
+_TABLES = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS run (run TEXT PRIMARY KEY, started TEXT NOT NULL, provenance TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cell (
-  key TEXT PRIMARY KEY, spec TEXT NOT NULL, law TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
-  fingerprint TEXT NOT NULL, run TEXT NOT NULL REFERENCES run, seconds REAL NOT NULL,
+  key TEXT PRIMARY KEY, kind TEXT NOT NULL, spec TEXT NOT NULL, law TEXT NOT NULL, status TEXT NOT NULL,
+  reason TEXT NOT NULL, fingerprint TEXT NOT NULL, run TEXT NOT NULL REFERENCES run, seconds REAL NOT NULL,
   spent REAL, half_width REAL);
 CREATE TABLE IF NOT EXISTS measurement (
   key TEXT NOT NULL REFERENCES cell ON DELETE CASCADE, target TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
   std_error REAL, exact INTEGER NOT NULL, readings INTEGER, PRIMARY KEY (key, target, metric)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS experiment (
+  experiment TEXT PRIMARY KEY, kind TEXT NOT NULL, heading TEXT NOT NULL, reading TEXT NOT NULL,
+  published TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS membership (
   experiment TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (experiment, key)) WITHOUT ROWID;
-COMMIT;
-"""
-# What a store of an earlier version lacks: table, column, kind.
-_LATER = (("measurement", "readings", "INTEGER"), ("cell", "spent", "REAL"), ("cell", "half_width", "REAL"))
-# Derived, so that a store of an earlier version gets it when it is opened.
-_VIEW = """CREATE VIEW rows AS SELECT
+CREATE VIEW IF NOT EXISTS rows AS SELECT
   membership.experiment AS experiment, spec ->> 'estimator' AS estimator, spec -> 'params' AS params, law,
   coalesce(target, '') AS target, coalesce(spec ->> 'objective', '') AS objective,
   coalesce(spec ->> 'extension', '') AS extension, spec ->> 'logits' AS logits, spec ->> 'n' AS n, spec ->> 'k' AS k,
@@ -46,9 +41,12 @@ _VIEW = """CREATE VIEW rows AS SELECT
   spec ->> 'device' AS device, spec ->> 'dtype' AS dtype, coalesce(metric, '') AS metric, value, std_error,
   coalesce(exact, 0) AS exact, status, cell.key AS cell, cell.run AS run, reason,
   spec ->> 'batch' AS batch, coalesce(spec ->> 'mode', '') AS mode, spec ->> 'threads' AS threads,
-  coalesce(spec ->> 'environment', '') AS environment
-FROM membership JOIN cell USING (key) LEFT JOIN measurement USING (key)"""
-_OWN = {"run", "cell", "measurement", "membership"}
+  coalesce(spec ->> 'environment', '') AS environment, kind
+FROM membership JOIN cell USING (key) LEFT JOIN measurement USING (key);
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+_OWN = {"run", "cell", "measurement", "membership", "experiment"}
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -103,38 +101,24 @@ class Store:
             raise self._refusal(str(error)) from error
         try:
             tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
-            if tables and not tables >= _OWN:
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if tables and not tables >= _OWN - {"experiment"}:
                 self._connection.close()
                 raise self._refusal("a database of another kind")
+            if tables and version != VERSION:
+                self._connection.close()
+                raise ValueError(
+                    f"{self.path} is a results store of version {version}, and this is version {VERSION}: "
+                    "run again into a new file, named with --store"
+                )
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
             if not tables:
                 self._connection.executescript(_TABLES)
-            self._renew()
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise self._refusal(str(error)) from error
-
-    def _renew(self) -> None:
-        """Brings a store of an earlier version up to date; one that is up to date is only read, and takes no lock."""
-        view = self._connection.execute("SELECT sql FROM sqlite_master WHERE name = 'rows'").fetchone()
-        if view == (_VIEW,) and not self._lacking():
-            return
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for table, column, kind in self._lacking():
-                self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-            self._connection.execute("DROP VIEW IF EXISTS rows")
-            self._connection.execute(_VIEW)
-
-    def _lacking(self) -> list[tuple[str, str, str]]:
-        found = {
-            (table, row[1])
-            for table in {table for table, *_ in _LATER}
-            for row in self._connection.execute(f"PRAGMA table_info({table})")
-        }
-        return [later for later in _LATER if later[:2] not in found]
 
     def _refusal(self, reason: str) -> ValueError:
         return ValueError(f"{self.path} is not a results store ({reason}); name another file with --store")
@@ -189,11 +173,26 @@ class Store:
         with self._connection:
             self._connection.execute("DELETE FROM cell WHERE key = ?", (cell.key,))
             self._connection.execute(
-                "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (cell.key, spec, law, status, reason, fingerprint, run, seconds, spent, half_width),
+                "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (cell.key, cell.kind, spec, law, status, reason, fingerprint, run, seconds, spent, half_width),
             )
             self._connection.executemany(
                 "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?)", ((cell.key, *m) for m in measurements)
+            )
+
+    def describe(self, experiment: str, kind: str, heading: str, reading: str, published: Iterable[Any] = ()) -> None:
+        """Stores the text that a page shows with an experiment's rows; replaces an earlier one.
+
+        Args:
+          experiment, kind: its name, and one of `names.KINDS`.
+          heading: of its section.
+          reading: a sentence or two on how to read its figures.
+          published: numbers that others have published of it, as JSON data.
+        """
+        with self._connection:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO experiment VALUES (?, ?, ?, ?, ?)",
+                (experiment, kind, heading, reading, json.dumps(list(published))),
             )
 
     def enrol(self, experiment: str, cells: Iterable[AnyCell]) -> None:

@@ -55,7 +55,7 @@ def _measure(selector: str, backend: str) -> dict[str, float]:
     from ..experiments.base import parse_selector, plan
     from ..experiments.figure1 import FIGURE1
     from ..quality.measure import quality_of
-    from ..quality.true_gradients import CONDITIONAL_POISSON
+    from ..results.names import CONDITIONAL_POISSON
 
     require(parse_selector(selector)[0])
     one = FIGURE1.adapt(estimators=(selector,), seeds=FIGURE1.seeds[:1])

@@ -22,7 +22,7 @@ import subsetgrad
 from benchmarks import objectives
 from benchmarks.quality import measure
 from benchmarks.quality.metrics import undefined
-from benchmarks.quality.true_gradients import CONDITIONAL_POISSON
+from benchmarks.results.names import CONDITIONAL_POISSON
 from benchmarks.tracked import asv_common, cases
 from benchmarks.tracked import quality as tracked_quality
 

@@ -12,7 +12,8 @@ from command_line import FEW, call, words
 
 from benchmarks.commands import export
 from benchmarks.results import outcome
-from benchmarks.results.store import COLUMNS, Measurement
+from benchmarks.results.names import COLUMNS
+from benchmarks.results.store import Measurement
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from questions import question_of, stacked
 
 from benchmarks.quality import measure
-from benchmarks.quality.metrics import QUALITY_METRICS
 from benchmarks.quality.moments import exact_moments
 from benchmarks.results.cell import Cell
+from benchmarks.results.names import QUALITY_METRICS
 from subsetgrad import get
 
 SEEDS = (1234, 1067, 9198, 9453, 6240, 7044, 1755, 7898, 3131, 1277)  # of the paper's Figure 1

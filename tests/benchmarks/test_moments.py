@@ -13,9 +13,9 @@ from questions import exact_rows, question_about, question_of, sampled_rows
 
 from benchmarks import objectives
 from benchmarks.quality import moments
-from benchmarks.quality.metrics import QUALITY_METRICS
 from benchmarks.quality.moments import has_exact
 from benchmarks.quality.noise_source import NoiseSource
+from benchmarks.results.names import QUALITY_METRICS
 from subsetgrad import get
 from subsetgrad import ops as ops_module
 

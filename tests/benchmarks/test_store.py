@@ -9,7 +9,8 @@ import pytest
 from reports_store import cell_of
 from stored import CELL, MEASURED, differing, save
 
-from benchmarks.results.store import COLUMNS, Store
+from benchmarks.results.names import COLUMNS
+from benchmarks.results.store import Store
 
 CONTRACT = (  # of a row, as `export` prints it
     "experiment estimator params law target objective extension logits n k seed samples replicates backend device "
@@ -19,7 +20,7 @@ CONTRACT = (  # of a row, as `export` prints it
 
 class TestRows:
     def test_the_columns_are_the_contract_the_reason_and_those_of_time(self, opened):
-        assert [*CONTRACT, "reason", "batch", "mode", "threads", "environment"] == COLUMNS
+        assert [*CONTRACT, "reason", "batch", "mode", "threads", "environment", "kind"] == COLUMNS
         view = opened._connection.execute("SELECT * FROM rows")
         assert [column[0] for column in view.description] == COLUMNS
 

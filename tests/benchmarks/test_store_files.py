@@ -1,8 +1,7 @@
-"""The file of a results store: nothing acknowledged is lost, earlier stores are renewed, other files are left alone."""
+"""The file of a results store: nothing acknowledged is lost, other files are left alone."""
 
 from __future__ import annotations
 
-import json
 import signal
 import sqlite3
 import subprocess
@@ -11,75 +10,28 @@ from pathlib import Path
 
 import pytest
 from reports_store import cell_of
-from stored import CELL, MEASURED, save
+from stored import CELL, save
 
-from benchmarks.results.store import COLUMNS, Store
+from benchmarks.results.store import VERSION, Store
 
 ROOT = Path(__file__).parents[2]
 
 
-EARLIER = """
-CREATE TABLE run (run TEXT PRIMARY KEY, started TEXT NOT NULL, provenance TEXT NOT NULL);
-CREATE TABLE cell (
-  key TEXT PRIMARY KEY, spec TEXT NOT NULL, law TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
-  fingerprint TEXT NOT NULL, run TEXT NOT NULL REFERENCES run, seconds REAL NOT NULL);
-CREATE TABLE measurement (
-  key TEXT NOT NULL REFERENCES cell ON DELETE CASCADE, target TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
-  std_error REAL, exact INTEGER NOT NULL, PRIMARY KEY (key, target, metric)) WITHOUT ROWID;
-CREATE TABLE membership (
-  experiment TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (experiment, key)) WITHOUT ROWID;
-CREATE VIEW rows AS SELECT membership.experiment AS experiment FROM membership;
-INSERT INTO run VALUES ('run-1', 'then', '{}');
-"""
-
-
-class TestEarlierStores:
-    """A store from before cells of time: neither readings nor their columns."""
-
-    @pytest.fixture
-    def earlier(self, tmp_path):
-        path = tmp_path / "earlier.sqlite"
-        connection = sqlite3.connect(path)
-        connection.executescript(EARLIER)
-        spec = json.dumps(CELL.spec(), sort_keys=True)
-        connection.execute("INSERT INTO cell VALUES (?, ?, 'map', 'ok', '', 'f', 'run-1', 1)", (CELL.key, spec))
-        connection.execute("INSERT INTO measurement VALUES (?, 'map', 'bias', 0.5, 0.1, 0)", (CELL.key,))
-        connection.execute("INSERT INTO membership VALUES ('figure1', ?)", (CELL.key,))
-        connection.commit()
-        connection.close()
-        return path
-
-    def test_its_rows_are_read_with_the_columns_of_today(self, earlier):
-        with Store(earlier) as opened:
-            (row,) = opened.rows()
-            assert opened.done() == {CELL.key: ("f", None, None)}
-        assert list(row) == COLUMNS
-        assert (row["value"], row["replicates"], row["batch"], row["mode"]) == (0.5, CELL.replicates, None, "")
-
-    def test_it_takes_new_results(self, earlier):
-        with Store(earlier) as opened:
-            opened.enrol("figure1", [CELL])
-            save(opened, CELL)
-            assert len(opened.rows()) == len(MEASURED)
-
-    def test_it_is_renewed_once(self, earlier):
-        Store(earlier).__exit__()
-        before = earlier.stat().st_mtime_ns
-        with Store(earlier) as opened:
-            assert len(opened.rows()) == 1
-        assert earlier.stat().st_mtime_ns == before
-
-    def test_one_that_has_today_s_rows_but_not_today_s_cells_gets_them(self, opened):
-        save(opened, CELL)
-        for column in ("spent", "half_width"):
-            opened._connection.execute(f"ALTER TABLE cell DROP COLUMN {column}")
-        with Store(opened.path) as renewed:
-            assert renewed.done() == {CELL.key: ("code-1", None, None)}
+def test_a_store_of_another_version_is_refused_and_left_alone(opened):
+    save(opened, CELL)
+    opened._connection.execute(f"PRAGMA user_version = {VERSION - 1}")
+    with pytest.raises(
+        ValueError, match=rf"of version {VERSION - 1}, and this is version {VERSION}: run again .* --store"
+    ):
+        Store(opened.path)
+    opened._connection.execute(f"PRAGMA user_version = {VERSION}")
+    with Store(opened.path) as again:
+        assert CELL.key in again.done()
 
 
 WRITER = """
 import sys
-sys.path[:0] = ["tests"]
+sys.path[:0] = ["tests/support"]
 from reports_store import cell_of
 from benchmarks.results.store import Measurement, Store
 with Store(sys.argv[1]) as store:
