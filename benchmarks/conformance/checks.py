@@ -135,7 +135,7 @@ def objective_is_used_as_declared(subject: Subject) -> None:
 
     theta = ops.asarray(subject.theta(2))
     raw = {name: ops.asarray(value) for name, value in subject.raw(2).items()}
-    draws = resolve_draws(subject.estimator, ops, theta, raw, guarded, k=subject.k, params=subject.params)
+    draws = resolve_draws(subject.declared(), ops, theta, raw, guarded, k=subject.k, params=subject.params)
     evaluate(
         subject.estimator,
         ops,
@@ -214,7 +214,7 @@ def items_are_interchangeable(subject: Subject) -> None:
     def f(z: Array) -> Array:
         return ops.xp.sin(ops.xp.sum(weights * z * z, axis=-1))
 
-    draws = resolve_draws(subject.estimator, ops, theta, raw, f, k=k, params=subject.params)
+    draws = resolve_draws(subject.declared(), ops, theta, raw, f, k=k, params=subject.params)
     before = gradient(theta, draws, weights)
     permuted = {name: ops.asarray(np.asarray(value)[..., order]) for name, value in draws.items()}
     after = gradient(ops.asarray(np.asarray(theta)[:, order]), permuted, ops.asarray(np.asarray(weights)[order]))
@@ -244,7 +244,7 @@ def outer_weights_multiply_the_estimate(subject: Subject) -> None:
     def f(z: Array, s: Any = 1.5) -> Array:
         return s * xp.sum(z * z * ops.asarray(np.arange(1.0, N + 1)), axis=-1)
 
-    draws = resolve_draws(subject.estimator, ops, theta, raw, f, k=k, params=subject.params)
+    draws = resolve_draws(subject.declared(), ops, theta, raw, f, k=k, params=subject.params)
     state = subject.state(theta)
     keywords = {"k": k, "params": subject.params, "state": state}
     points, weights, gradient, _ = evaluate(subject.estimator, ops, theta, draws, f, **keywords)
@@ -275,7 +275,7 @@ def compiled_equals_eager(subject: Subject) -> None:
     def gradient(theta: Array, raw: dict[str, Array]) -> Array:
         nonlocal traces
         traces += 1
-        draws = resolve_draws(subject.estimator, ops, theta, raw, objective, k=k, params=subject.params)
+        draws = resolve_draws(subject.declared(), ops, theta, raw, objective, k=k, params=subject.params)
         return evaluate(
             subject.estimator, ops, theta, draws, objective, k=k, params=subject.params, state=subject.state(theta)
         )[2]

@@ -63,14 +63,12 @@ def parity(
     theta = np.random.RandomState(2).randn(rows, n) * 1.5
     parameters = objectives.problem(f, "normal", n, 4)[1]
     raw = raw_draws(
-        estimator,
+        estimator.draws_for(k, params),
         numpy_draw(np.random.default_rng(1), first.dtype),
         np,
         samples=estimator.samples(2),
         rows=rows,
         n=n,
-        k=k,
-        params=params,
     )
     gap = DECIDING_GAP[first.dtype]
     undecided = np.zeros(rows, bool)
@@ -136,7 +134,7 @@ def _undecided_subsets(
         return f.extensions[f.extension("")](ops.xp, z, on_device)
 
     arrays = {name: ops.asarray(value) for name, value in raw.items()}
-    draws = resolve_draws(estimator, ops, logits, arrays, objective, k=k, params=params)
+    draws = resolve_draws(declared, ops, logits, arrays, objective, k=k, params=params)
     for name, draw in declared.items():
         if not isinstance(draw, Subset):
             continue

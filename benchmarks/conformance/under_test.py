@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from subsetgrad import Estimator, Subset
-from subsetgrad.draws import raw_draws
+from subsetgrad.draws import Draws, raw_draws
 from subsetgrad.noise import numpy_draw
 from subsetgrad.ops import Array, Ops
 
@@ -63,9 +63,12 @@ class Subject:
     @cached_property
     def replicates(self) -> int:
         """How many estimates a statistical check takes: fewer where each holds many noises."""
-        declared = self.estimator.draws_for(self.k, self.params).values()
-        noises = [math.prod(draw.axes) for draw in declared if not isinstance(draw, Subset)]
+        noises = [math.prod(draw.axes) for draw in self.declared().values() if not isinstance(draw, Subset)]
         return min(REPLICATES, max(REPLICATES // 10, 2_000_000 // max(noises, default=1)))
+
+    def declared(self, k: int | None = None) -> Draws:
+        """Returns the declared draws, at the subset size of the checks unless another is given."""
+        return self.estimator.draws_for(self.k if k is None else k, self.params)
 
     def theta(self, rows: int) -> np.ndarray:
         """Returns `[rows, n]` logits, no two alike."""
@@ -74,14 +77,12 @@ class Subject:
     def raw(self, rows: int, samples: int | None = None, seed: int = 0, k: int | None = None) -> dict[str, np.ndarray]:
         """Returns the numbers behind the draws, the same for both backends."""
         return raw_draws(
-            self.estimator,
+            self.declared(k),
             numpy_draw(np.random.default_rng(seed), self.ops.dtype),
             np,
             samples=self.estimator.samples(samples or 2),
             rows=rows,
             n=N,
-            k=self.k if k is None else k,
-            params=self.params,
         )
 
     def state(self, theta: Array) -> Any:

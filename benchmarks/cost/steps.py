@@ -78,9 +78,9 @@ class _Work:
 
     def draws(self, key: Any, theta: Array) -> Mapping[str, Array]:
         rows, n = theta.shape
-        draw, sizes = self.ops.draw(key), {"samples": self.samples, "rows": rows, "n": n}
-        raw = raw_draws(self.record, draw, self.ops.xp, **sizes, k=self.k, params=self.params)
-        return resolve_draws(self.record, self.ops, theta, raw, self.f, k=self.k, params=self.params)
+        declared = self.record.draws_for(self.k, self.params)
+        raw = raw_draws(declared, self.ops.draw(key), self.ops.xp, samples=self.samples, rows=rows, n=n)
+        return resolve_draws(declared, self.ops, theta, raw, self.f, k=self.k, params=self.params)
 
 
 def steps(

@@ -103,7 +103,7 @@ def compiled(
             return objective.extensions[extension](ops.xp, z, parameters)
 
         if raw:
-            draws = resolve_draws(estimator, ops, theta, draws, f, k=k, params=dict(params))
+            draws = resolve_draws(estimator.draws_for(k, dict(params)), ops, theta, draws, f, k=k, params=dict(params))
         return evaluate(estimator, ops, theta, draws, f, k=k, params=dict(params), state=state)
 
     return ops.compile(estimate)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 
 from .base import SUBSET as SUBSET
-from .base import Estimator, Subset
+from .base import Estimator, Subset, remember
 from .families.exact_gradient import EXACT_ENUM
 from .families.imle import AIMLE, IMLE_GUMBEL, IMLE_SOG
 from .families.perturbed import PERTURBED_OPT
@@ -46,8 +46,6 @@ ESTIMATORS: tuple[Estimator, ...] = (
     L2X,
     PERTURBED_OPT,
 )
-# The name by which `get` finds a record again; of plug-ins, those that it has found.
-FOUND_AS: dict[Estimator, str] = {estimator: estimator.name for estimator in ESTIMATORS}
 
 
 def get(name: str) -> Estimator:
@@ -83,5 +81,9 @@ def _plugin(name: str) -> Estimator:
     record = getattr(module, attribute)
     if not isinstance(record, Estimator):
         raise ValueError(f"estimator {name!r} is a {type(record).__name__}, not an subsetgrad.Estimator")
-    FOUND_AS.setdefault(record, name)
+    remember(record, get, name)
     return record
+
+
+for _record in ESTIMATORS:
+    remember(_record, get, _record.name)

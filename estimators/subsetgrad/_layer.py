@@ -95,8 +95,9 @@ def sample(
             f"{record.name} has no backward pass through a sample alone: it estimates from f itself ({needs}). "
             "Use expectation(theta, f), which gives it f"
         )
-    raw = raw_draws(record, draw, ops.xp, samples=samples, rows=rows.shape[0], n=rows.shape[1], k=k, params=params)
-    draws = resolve_draws(record, ops, rows, raw, None, k=k, params=params)
+    declared = record.draws_for(k, params)
+    raw = raw_draws(declared, draw, ops.xp, samples=samples, rows=rows.shape[0], n=rows.shape[1])
+    draws = resolve_draws(declared, ops, rows, raw, None, k=k, params=params)
     # Draws and state are arguments of the rule, not its closure: jax's transformations must see them.
     names, held = tuple(draws), dict(state or {})
 
@@ -148,17 +149,9 @@ def loss(
             )
         return xp.reshape(values, points.shape[:-1])
 
-    raw = raw_draws(
-        record,
-        draw,
-        xp,
-        samples=record.samples(samples),
-        rows=rows.shape[0],
-        n=rows.shape[1],
-        k=k,
-        params=params,
-    )
-    draws = resolve_draws(record, ops, ops.stop_gradient(rows), raw, flat, k=k, params=params)
+    declared = record.draws_for(k, params)
+    raw = raw_draws(declared, draw, xp, samples=record.samples(samples), rows=rows.shape[0], n=rows.shape[1])
+    draws = resolve_draws(declared, ops, ops.stop_gradient(rows), raw, flat, k=k, params=params)
     value, state = expectation(record, ops, rows, flat, draws, k=k, params=params, state=state)
     return xp.reshape(value, batch), state
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from .draws import SUBSET as SUBSET
 from .draws import Draws, Objective
@@ -24,6 +24,22 @@ FUNCTIONALS = ("mean_of_f", "f_of_mean")
 UNBIASED_FOR = ("any", "quadratic", "affine", "nothing")
 
 
+class Estimate(NamedTuple):
+    """An estimate of B gradients, and the points at which the loss is evaluated.
+
+    Attributes:
+      points: `[M, B, n]`.
+      weights: `[M, B]`, of the points in the loss.
+      gradient: `[B, n]`.
+      state: the next state; None for an estimator without one.
+    """
+
+    points: Array
+    weights: Array
+    gradient: Array
+    state: Any
+
+
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity: compiled functions are cached per record
 class Estimator:
     """What an estimator is and what it claims; the conformance suite holds it to every word.
@@ -32,8 +48,8 @@ class Estimator:
       name: lower-case id in results, never reused.
       law: of a forward sample, one of `LAWS`.
       target: the law (one of `LAWS`) whose expectation's gradient is estimated.
-      estimate: `(ops, theta [B, n], draws, f, *, k, state, **params) -> (points [M, B, n], weights [M, B],
-        gradient [B, n], state)`; see `pathwise`, `relaxed`, `score_function`.
+      estimate: `(ops, theta [B, n], draws, f, *, k, state, **params) -> Estimate`, or a plain tuple of its four
+        fields; see `pathwise`, `relaxed`, `score_function`.
       draws: name -> `SUBSET` or a noise; or `(k, **params) -> ` such a mapping, where it depends on them.
       needs: subset of values (f at k-hot points), gradient (of f there), relaxed (f and its gradient elsewhere).
       unbiased_for: for its target: any f, quadratic f, affine f, or nothing.
@@ -52,7 +68,7 @@ class Estimator:
     name: str
     law: str
     target: str
-    estimate: Callable[..., tuple[Array, Array, Array, Any]]
+    estimate: Callable[..., Estimate | tuple[Array, Array, Array, Any]]
     draws: Draws | Callable[..., Draws]
     needs: frozenset[str]
     unbiased_for: str
@@ -84,10 +100,8 @@ class Estimator:
                 raise ValueError(f"estimator {self.name!r}: {name}={getattr(self, name)!r} must be {allowed}")
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Returns how to copy and pickle: by name where `get` knows it, so that a saved model finds its estimator."""
-        from . import FOUND_AS, get
-
-        return (get, (FOUND_AS[self],)) if self in FOUND_AS else super().__reduce__()
+        """Returns how to copy and pickle: by name where `subsetgrad.get` knows it, so that a saved model loads."""
+        return _NAMED.get(self) or super().__reduce__()
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Returns all parameters: the given ones, checked, and the other defaults; see `parameters.resolve`."""
@@ -108,6 +122,15 @@ class Estimator:
         return max(wanted, self.samples_min)
 
 
+# Record -> the function that returns it, and the name that the function takes.
+_NAMED: dict[Estimator, tuple[Callable[[str], Estimator], tuple[str]]] = {}
+
+
+def remember(record: Estimator, get: Callable[[str], Estimator], name: str) -> None:
+    """Lets the record be pickled as `get(name)`; the first name of a record stays."""
+    _NAMED.setdefault(record, (get, (name,)))
+
+
 @dataclass(frozen=True)
 class Pathwise:
     """An estimate through samples: usable with a known f, and as a layer's backward pass.
@@ -123,8 +146,8 @@ class Pathwise:
 
     def __call__(
         self, ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any, **params: Any
-    ) -> tuple[Array, Array, Array, Any]:
-        """Returns points, weights, gradient and state; see `Estimator.estimate`."""
+    ) -> Estimate:
+        """Returns the estimate; see `Estimator.estimate`."""
         xp = ops.xp
         if self.rule is None:
 
@@ -137,7 +160,7 @@ class Pathwise:
             points = self.sample(ops, theta, draws, k=k, **params)
             g = gradient_at(ops, f, points)
             gradient, state = self.rule(ops, theta, points, g, draws, k=k, state=state, **params)
-        return points, uniform_weights(ops, points), gradient, state
+        return Estimate(points, uniform_weights(ops, points), gradient, state)
 
 
 def pathwise(sample: Callable[..., Array], rule: Callable[..., Array]) -> Pathwise:
@@ -159,7 +182,7 @@ def relaxed(sample: Callable[..., Array]) -> Pathwise:
     return Pathwise(sample, None)
 
 
-def score_function(rule: Callable[..., Array]) -> Callable[..., tuple[Array, Array, Array, Any]]:
+def score_function(rule: Callable[..., Array]) -> Callable[..., Estimate]:
     """Returns the estimate from values of f at the draw `z` alone.
 
     Args:
@@ -168,10 +191,10 @@ def score_function(rule: Callable[..., Array]) -> Callable[..., tuple[Array, Arr
 
     def estimate(
         ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any, **params: Any
-    ) -> tuple[Array, Array, Array, Any]:
+    ) -> Estimate:
         z = draws["z"]
         gradient = rule(ops, theta, z, ops.stop_gradient(f(z)), k=k, **params)
-        return z, uniform_weights(ops, z), gradient, state
+        return Estimate(z, uniform_weights(ops, z), gradient, state)
 
     return estimate
 
@@ -207,8 +230,8 @@ def evaluate(
     k: int,
     params: Mapping[str, Any],
     state: Any = None,
-) -> tuple[Array, Array, Array, Any]:
-    """Returns points `[M, B, n]`, weights `[M, B]`, the gradient estimate `[B, n]` and the next state.
+) -> Estimate:
+    """Returns the estimate, checked row by row.
 
     The gradient is 0 where theta is -inf: an item that is never chosen has none. Rows that are invalid come out NaN.
     """
@@ -216,11 +239,11 @@ def evaluate(
     theta = ops.stop_gradient(theta)
     if k == 0:  # nothing to choose: one point, no gradient
         nothing = xp.where(valid_rows(ops, theta, k)[..., None], xp.zeros_like(theta), xp.nan)
-        return nothing[None], xp.ones_like(nothing[None, ..., 0]), nothing, state
+        return Estimate(nothing[None], xp.ones_like(nothing[None, ..., 0]), nothing, state)
     points, weights, gradient, state = estimator.estimate(ops, theta, draws, f, k=k, state=state, **params)
     valid = valid_rows(ops, theta, k)[..., None]
     gradient = xp.where(theta == -xp.inf, 0.0, gradient)
-    return xp.where(valid, points, xp.nan), weights, xp.where(valid, gradient, xp.nan), state
+    return Estimate(xp.where(valid, points, xp.nan), weights, xp.where(valid, gradient, xp.nan), state)
 
 
 def expectation(

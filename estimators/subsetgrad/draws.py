@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import subsets
 from .noise import Draw, Noise, sum_of_gamma
 from .ops import Array, Ops
-
-if TYPE_CHECKING:
-    from .base import Estimator
 
 Objective = Callable[[Array], Array]
 
@@ -44,29 +41,26 @@ def sum_of_gamma_draws(k: int, *, kappa: float, tau: float, terms: int, **_: Any
     return {"noise": sum_of_gamma(kappa or max(k, 1), tau, terms)}
 
 
-def raw_draws(
-    estimator: Estimator, draw: Draw, xp: Any, *, samples: int, rows: int, n: int, k: int, params: Mapping[str, Any]
-) -> dict[str, Array]:
+def raw_draws(declared: Draws, draw: Draw, xp: Any, *, samples: int, rows: int, n: int) -> dict[str, Array]:
     """Returns the random numbers behind each declared draw: the noise itself, or uniforms `[S, B, n]` for a subset.
 
     Args:
-      estimator: the record.
+      declared: of `Estimator.draws_for`.
       draw: `ops.draw(key)` or `noise.numpy_draw(generator, dtype)`.
       xp: the namespace of the arrays that `draw` makes.
-      samples, rows, n, k: S, B, n and k.
-      params: all parameters.
+      samples, rows, n: S, B and n.
     """
     raw = {}
-    for name, declared in estimator.draws_for(k, params).items():
-        if isinstance(declared, Subset):
+    for name, declaration in declared.items():
+        if isinstance(declaration, Subset):
             raw[name] = draw("uniform", (samples, rows, n))
         else:
-            raw[name] = declared.transform(xp, draw, declared.shape(samples, rows, n))
+            raw[name] = declaration.transform(xp, draw, declaration.shape(samples, rows, n))
     return raw
 
 
 def resolve_draws(
-    estimator: Estimator,
+    declared: Draws,
     ops: Ops,
     theta: Array,
     raw: Mapping[str, Array],
@@ -78,17 +72,17 @@ def resolve_draws(
     """Returns the draws from their raw numbers, in the order declared: later subsets may depend on earlier draws.
 
     Args:
-      estimator: the record.
+      declared: of `Estimator.draws_for`.
       ops, theta: `[B, n]`.
       raw: see `raw_draws`.
       f: the objective; None where it is not known, for draws that do not depend on it.
-      k, params: as everywhere.
+      k, params: items chosen, and all parameters of the estimator.
     """
     draws: dict[str, Array] = {}
-    for name, declared in estimator.draws_for(k, params).items():
-        if not isinstance(declared, Subset):
+    for name, declaration in declared.items():
+        if not isinstance(declaration, Subset):
             draws[name] = raw[name]
             continue
-        logits = theta if declared.logits is None else declared.logits(ops, theta, draws, f, k=k, **params)
-        draws[name] = declared.sampler(ops, logits, k, raw[name])
+        logits = theta if declaration.logits is None else declaration.logits(ops, theta, draws, f, k=k, **params)
+        draws[name] = declaration.sampler(ops, logits, k, raw[name])
     return draws

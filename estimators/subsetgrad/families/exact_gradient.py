@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import subsets
-from ..base import Estimator
+from ..base import Estimate, Estimator
 from ..draws import Objective
 from ..ops import Array, Ops
 
 
 def _exact_enum(
     ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any
-) -> tuple[Array, Array, Array, Any]:
+) -> Estimate:
     """Returns Σ_z p(z) f(z) (z − μ) over all C(n, k) subsets."""
     del draws
     xp = ops.xp
@@ -22,7 +22,7 @@ def _exact_enum(
     probability = xp.exp(subsets.log_prob(ops, theta, k, points))
     values = ops.stop_gradient(f(points))
     centred = values - xp.sum(probability * values, axis=0)
-    return points, probability, ops.matmul((probability * centred).T, states), state
+    return Estimate(points, probability, ops.matmul((probability * centred).T, states), state)
 
 
 EXACT_ENUM = Estimator(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import plackett_luce
-from ..base import Estimator, uniform_weights
+from ..base import Estimate, Estimator, uniform_weights
 from ..draws import Objective
 from ..noise import EXPONENTIAL, GUMBEL
 from ..ops import Array, Ops
@@ -26,7 +26,7 @@ def _rebar_pl(
     state: Mapping[str, Array],
     eta: float,
     learning_rate: float,
-) -> tuple[Array, Array, Array, dict[str, Array]]:
+) -> Estimate:
     """Returns mean_s [(f(z) − c(x̃)) ∇log P(o) + ∇c(x) − ∇c(x̃)], and the state with τ moved to lower ‖ĝ‖²."""
     xp = ops.xp
     perturbed = theta + draws["gumbel"]
@@ -60,7 +60,7 @@ def _rebar_pl(
     step = learning_rate * slope / xp.where(size > 0, size, 1.0)
     low, high = (xp.log(xp.full_like(slope, bound)) for bound in _RANGE)
     log_temperature = xp.minimum(xp.maximum(state["log_temperature"] - step, low), high)
-    return z, uniform_weights(ops, z), gradient, {"log_temperature": log_temperature}
+    return Estimate(z, uniform_weights(ops, z), gradient, {"log_temperature": log_temperature})
 
 
 def _initial_temperature(ops: Ops, theta: Array) -> dict[str, Array]:
