@@ -18,7 +18,8 @@ from subsetgrad import Estimator, _layer
 from subsetgrad.draws import raw_draws, resolve_draws
 from subsetgrad.ops import Array, Ops
 
-from .. import backends, objectives
+from .. import backends
+from ..objectives import AFFINE
 from . import compile_caches
 
 # backend -> how its steps can run; the first is how its users run them.
@@ -116,7 +117,7 @@ def steps(
     backends.check(record, backend, n, k)
     rng = np.random.RandomState(seed)
     theta = ops.asarray(rng.randn(batch, n))
-    c = ops.asarray(objectives.get("affine").draw(rng, n)["c"])
+    c = ops.asarray(AFFINE.draw(rng, n)["c"])
     samples = record.samples(samples)
     z_bar = ops.asarray(rng.randn(samples, batch, n))
     work = _Work(record, record.resolve_params(params), ops, k, samples, seed, theta, c, z_bar)

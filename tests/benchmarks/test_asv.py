@@ -19,9 +19,10 @@ import oracles
 import pytest
 
 import subsetgrad
-from benchmarks import objectives
+from benchmarks.objectives import DISTANCE
 from benchmarks.quality import measure
 from benchmarks.quality.metrics import undefined
+from benchmarks.quality.problem import draw_problem
 from benchmarks.results.names import CONDITIONAL_POISSON
 from benchmarks.tracked import asv_common, cases
 from benchmarks.tracked import quality as tracked_quality
@@ -156,7 +157,7 @@ def test_a_defect_is_no_skip(defect):
 
 LACKING = (
     "import subsetgrad.not_yet",
-    "from subsetgrad.layer import not_yet",
+    "from subsetgrad._layer import not_yet",
     "import subsetgrad\nsubsetgrad.not_yet",
     "import importlib\nimportlib.import_module('subsetgrad.not_yet')",
 )
@@ -198,8 +199,8 @@ def test_followed_quality_is_that_of_figure_1():
     quality = tracked_quality._measure("simple", "torch")
     assert set(quality) == set(tracked_quality.METRICS)
     # Of f = ‖z − b‖² the gradient is −2 Σ b, the mean of SIMPLE's estimates 2 Σ (μ − b), with Σ = Cov z and μ = E z.
-    theta, parameters = objectives.problem(objectives.get("distance"), "normal", 10, 1234)  # the figure's first seed
-    law, b = oracles.enumerated(theta, 5), parameters["b"]
+    problem = draw_problem(DISTANCE, "", "normal", n=10, k=5, seed=1234)  # the figure's first seed
+    law, b = oracles.enumerated(problem.theta, 5), problem.parameters["b"]
     exact, mean = -law.covariance @ b, law.covariance @ (law.marginals - b)
     assert quality["bias"] == pytest.approx(1 - exact @ mean / np.linalg.norm(exact) / np.linalg.norm(mean), abs=1e-9)
     assert quality["bias"] == pytest.approx(0.0380, abs=5e-5)  # by enumeration of the published notebook's toy
