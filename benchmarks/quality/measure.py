@@ -1,6 +1,9 @@
-"""One cell to its rows."""
+"""Measures quality cells: each becomes an outcome with its metrics."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -9,6 +12,7 @@ from subsetgrad import Estimator, subsets
 
 from .. import backends, objectives
 from ..results.cell import Cell
+from ..results.outcome import Outcome, Report, failed
 from ..results.store import Measurement
 from .metrics import exact_measurements, sampled_measurements
 from .moments import (
@@ -19,6 +23,26 @@ from .moments import (
 )
 from .noise_source import NoiseSource
 from .true_gradients import references
+
+
+def measure(cells: Sequence[Cell], effort: None, report: Report) -> Iterator[Outcome]:
+    """Yields the outcome of each cell, computed one after another; a cell that raises fails, and the rest go on.
+
+    Args:
+      cells: cells of quality.
+      effort: None: the cell itself says how many replicates to draw.
+      report: shows the cell that is being computed.
+    """
+    del effort
+    for cell in cells:
+        report.doing(cell.estimator)
+        start = time.perf_counter()
+        try:
+            measurements = quality_of(cell)
+        except Exception as error:  # an estimator may raise anything: its reason is stored with the cell
+            yield failed(cell, time.perf_counter() - start, error)
+        else:
+            yield Outcome(cell, time.perf_counter() - start, measurements)
 
 
 def quality_of(cell: Cell) -> list[Measurement]:
