@@ -1,6 +1,9 @@
-"""One cell of quality to its rows."""
+"""Measures quality cells: each becomes an outcome with its metrics."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -9,12 +12,32 @@ from subsetgrad import subsets
 
 from .. import backends, objectives
 from ..results.cell import Cell
-from ..results.store import Measurement
+from ..results.outcome import Measurement, Outcome, Report, failed
 from .metrics import exact_measurements, sampled_measurements
 from .moments import exact_moments, has_exact, sampled_moments
 from .noise_source import NoiseSource
 from .problem import Method, draw_problem
 from .true_gradients import references
+
+
+def measure(cells: Sequence[Cell], effort: None, report: Report) -> Iterator[Outcome]:
+    """Yields the outcome of each cell, computed one after another; a cell that raises fails, and the rest go on.
+
+    Args:
+      cells: cells of quality.
+      effort: None: the cell itself says how many replicates to draw.
+      report: shows the cell that is being computed.
+    """
+    del effort
+    for cell in cells:
+        report.doing(cell.estimator)
+        start = time.perf_counter()
+        try:
+            measurements = quality_of(cell)
+        except Exception as error:  # an estimator may raise anything: its reason is stored with the cell
+            yield failed(cell, time.perf_counter() - start, error)
+        else:
+            yield Outcome(cell, time.perf_counter() - start, measurements)
 
 
 def quality_of(cell: Cell) -> list[Measurement]:

@@ -4,9 +4,9 @@ The closure begins at the roots of a cell: the measurement of its kind, its esti
 Every import is followed from there, imports inside functions too, as long as it stays in `subsetgrad`, in `benchmarks`,
 or in the plug-in's own folder or package.
 
-A package's `__init__` counts by the names that are taken from it, and never with all that it imports. So a new estimator
-makes no result stale, although `subsetgrad/__init__.py` lists it. The lists in which a name is looked up (`REGISTRIES`)
-are not followed: the record that the cell names is a root.
+A package's `__init__` counts by the names that are taken from it, and never with all that it imports. A new estimator
+therefore makes no result stale, although `subsetgrad/__init__.py` lists it. The tuples in which a name is looked up
+(`REGISTRIES`) are not followed: the record that the cell names is a root.
 """
 
 from __future__ import annotations

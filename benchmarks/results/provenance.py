@@ -48,7 +48,7 @@ def environment() -> str:
     parts = {
         "cpu": _processor(),
         "cores": os.cpu_count(),
-        "pinned": machine.pins(),
+        "pinned": machine.can_pin(),
         "gpus": _gpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version(), **_versions(_TIMED_LIBRARIES)},

@@ -59,7 +59,9 @@ class Sources:
             return Unit(module, name)
         if self._file(f"{module}.{name}"):
             return self.unit(f"{module}.{name}", "")
-        if any(alias.name == "*" for node in _parsed(file).body if isinstance(node, ast.ImportFrom) for alias in node.names):
+        if any(
+            alias.name == "*" for node in _parsed(file).body if isinstance(node, ast.ImportFrom) for alias in node.names
+        ):
             return Unit(module, EVERYTHING)
         if name.startswith("__"):
             return None
@@ -77,7 +79,9 @@ class Sources:
         statement = _bindings(file)[unit.name]
         if isinstance(statement, ast.Import | ast.ImportFrom):  # a name that the package passes on
             aliases = zip(_targets(statement, package), statement.names, strict=True)
-            return "", [target for target, alias in aliases if unit.name in (alias.asname, alias.name.partition(".")[0])]
+            return "", [
+                target for target, alias in aliases if unit.name in (alias.asname, alias.name.partition(".")[0])
+            ]
         names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - {unit.name}
         neighbours = [(unit.module, name) for name in sorted(names & _bindings(file).keys())]
         return ast.dump(statement), [*self._imports(statement, package), *neighbours]
@@ -112,7 +116,9 @@ class Sources:
 def _names_used(tree: ast.AST, alias: str) -> set[str]:
     """Returns the attributes that a tree takes of `alias`, a dotted name; `""`, all of it, if it is passed on whole."""
     taken = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == alias]
-    mentions = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) == alias]
+    mentions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) == alias
+    ]
     return {node.attr for node in taken} | ({""} if len(mentions) > len(taken) else set())
 
 
@@ -141,8 +147,13 @@ def _bindings(file: Path) -> dict[str, ast.stmt]:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 bindings[node.id] = statement
             elif isinstance(node, ast.Import | ast.ImportFrom):
-                bindings |= {alias.asname or alias.name.partition(".")[0]: statement for alias in node.names}
+                bindings |= {_bound_name(alias): statement for alias in node.names}
     return bindings
+
+
+def _bound_name(alias: ast.alias) -> str:
+    """Returns the global name that an import binds."""
+    return alias.asname or alias.name.partition(".")[0]
 
 
 def _targets(statement: ast.Import | ast.ImportFrom, package: str) -> Iterator[tuple[str, str]]:
