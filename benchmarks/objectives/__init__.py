@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from subsetgrad.parameters import find_record
+
 Array = Any
 Parameters = Mapping[str, Array]
 
@@ -149,10 +151,7 @@ def get(name: str) -> Objective:
     Raises:
       ValueError: no such objective.
     """
-    for objective in OBJECTIVES:
-        if objective.name == name:
-            return objective
-    raise ValueError(f"unknown objective {name!r}; known: {', '.join(objective.name for objective in OBJECTIVES)}")
+    return find_record("objective", name, OBJECTIVES)
 
 
 def problem(objective: Objective, logits: str, n: int, seed: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -11,9 +11,7 @@ from ..draws import Objective
 from ..ops import Array, Ops
 
 
-def _exact_enum(
-    ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any
-) -> Estimate:
+def _exact_enum(ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any) -> Estimate:
     """Returns Σ_z p(z) f(z) (z − μ) over all C(n, k) subsets."""
     del draws
     xp = ops.xp
