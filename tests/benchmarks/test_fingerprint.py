@@ -211,7 +211,7 @@ def _unit_of(top, file, function):
 
 
 PLUG_IN = """
-from subsetgrad.base import SUBSET, Estimator, score_function
+from subsetgrad import SUBSET, Estimator, score_function
 from {helper} import FACTOR
 
 MINE = Estimator(
