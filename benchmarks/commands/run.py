@@ -33,6 +33,7 @@ from ..experiments.cost_sweep import ClockExperiment, ClockPlan, clock_plan
 from ..quality import measure as quality
 from ..results import provenance, resume
 from ..results.cell import AnyCell, Cell, Effort
+from ..results.fingerprint import fingerprint
 from ..results.forecast import Forecast
 from ..results.outcome import Outcome, Report
 from ..results.store import Store
@@ -139,7 +140,7 @@ def run(wanted: Sequence[Plan | ClockPlan], path: Path, *, dry_run: bool, force:
     for one in wanted:
         for reason in one.skipped:
             console.print(f"{one.experiment}: left out {reason}", highlight=False, markup=False)
-    code = {name: provenance.fingerprint(name) for name in {cell.estimator for cell in cells}}
+    code = {cell: fingerprint(cell) for cell in cells}
     if dry_run and not path.exists():  # a look makes no file
         return _announce(cells, cells, path, console, show=True)
     with Store(path) as store:
@@ -183,7 +184,7 @@ def _compute(
     efforts: Mapping[AnyCell, Effort],
     store: Store,
     console: Console,
-    code: Mapping[str, str],
+    code: Mapping[AnyCell, str],
     command: str,
 ) -> int:
     """Runs the missing cells under a progress bar; returns how many failed."""

@@ -1,5 +1,7 @@
 """The experiments: each module says what to run, and how to read it."""
 
+from subsetgrad.parameters import find_record
+
 from .base import Experiment
 from .cost_sweep import ClockExperiment
 from .figure1 import FIGURE1
@@ -16,7 +18,4 @@ def get(name: str) -> Experiment | ClockExperiment:
     Raises:
       ValueError: no such experiment.
     """
-    for experiment in EXPERIMENTS:
-        if experiment.name == name:
-            return experiment
-    raise ValueError(f"unknown experiment {name!r}; known: {', '.join(experiment.name for experiment in EXPERIMENTS)}")
+    return find_record("experiment", name, EXPERIMENTS)

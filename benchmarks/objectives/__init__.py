@@ -6,6 +6,8 @@ compiled function serves every seed.
 
 from __future__ import annotations
 
+from subsetgrad.parameters import find_record
+
 from .base import Objective as Objective
 from .coverage import COVERAGE
 from .distance import DISTANCE, DISTANCE_SIGNED
@@ -43,7 +45,4 @@ def get(name: str) -> Objective:
     Raises:
       ValueError: no such objective.
     """
-    for objective in OBJECTIVES:
-        if objective.name == name:
-            return objective
-    raise ValueError(f"unknown objective {name!r}; known: {', '.join(objective.name for objective in OBJECTIVES)}")
+    return find_record("objective", name, OBJECTIVES)

@@ -13,7 +13,7 @@ from .store import Done, Store
 def cells_to_compute(
     cells: Sequence[AnyCell],
     store: Store,
-    fingerprints: Mapping[str, str],
+    fingerprints: Mapping[AnyCell, str],
     *,
     force: bool,
     efforts: Mapping[AnyCell, Effort] = {},
@@ -27,14 +27,12 @@ def cells_to_compute(
     Args:
       cells: the cells of the plan.
       store: where results are kept.
-      fingerprints: estimator name -> hash of the code that its results depend on.
+      fingerprints: cell -> hash of the code that its result depends on.
       force: recompute even cells that have a valid result.
       efforts: cost cell -> how precisely to measure it.
     """
     done = {} if force else store.done()
-    return [
-        cell for cell in cells if not _is_valid(done.get(cell.key), fingerprints[cell.estimator], efforts.get(cell))
-    ]
+    return [cell for cell in cells if not _is_valid(done.get(cell.key), fingerprints[cell], efforts.get(cell))]
 
 
 def _is_valid(done: Done | None, fingerprint: str, effort: Effort | None) -> bool:
@@ -52,7 +50,7 @@ def store_each(
     store: Store,
     *,
     laws: Mapping[str, str],
-    fingerprints: Mapping[str, str],
+    fingerprints: Mapping[AnyCell, str],
     run: str,
     after_each: Callable[[Outcome], None],
 ) -> Counter[str]:
@@ -62,7 +60,7 @@ def store_each(
       outcomes: the generator that `measure` of a kind returns; it computes a cell when the next outcome is requested.
       store: where results are kept.
       laws: estimator name -> forward law.
-      fingerprints: estimator name -> hash of the code that its results depend on.
+      fingerprints: cell -> hash of the code that its result depends on.
       run: id of this run.
       after_each: called with every outcome once it is stored.
 
@@ -76,7 +74,7 @@ def store_each(
             outcome.cell,
             outcome.measurements,
             law=laws[estimator],
-            fingerprint=fingerprints[estimator],
+            fingerprint=fingerprints[outcome.cell],
             run=run,
             seconds=outcome.seconds,
             reason=outcome.reason,

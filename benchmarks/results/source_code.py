@@ -59,9 +59,7 @@ class Sources:
             return Unit(module, name)
         if self._file(f"{module}.{name}"):
             return self.unit(f"{module}.{name}", "")
-        if any(
-            alias.name == "*" for node in _parsed(file).body if isinstance(node, ast.ImportFrom) for alias in node.names
-        ):
+        if "*" in _bindings(file):
             return Unit(module, EVERYTHING)
         if name.startswith("__"):
             return None
@@ -79,9 +77,7 @@ class Sources:
         statement = _bindings(file)[unit.name]
         if isinstance(statement, ast.Import | ast.ImportFrom):  # a name that the package passes on
             aliases = zip(_targets(statement, package), statement.names, strict=True)
-            return "", [
-                target for target, alias in aliases if unit.name in (alias.asname, alias.name.partition(".")[0])
-            ]
+            return "", [target for target, alias in aliases if unit.name == _bound_name(alias)]
         names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - {unit.name}
         neighbours = [(unit.module, name) for name in sorted(names & _bindings(file).keys())]
         return ast.dump(statement), [*self._imports(statement, package), *neighbours]
@@ -114,12 +110,11 @@ class Sources:
 
 
 def _names_used(tree: ast.AST, alias: str) -> set[str]:
-    """Returns the attributes that a tree takes of `alias`, a dotted name; `""`, all of it, if it is passed on whole."""
-    taken = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == alias]
-    mentions = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) == alias
-    ]
-    return {node.attr for node in taken} | ({""} if len(mentions) > len(taken) else set())
+    """Returns the attributes that a tree takes of a dotted name; "", for all of them, if it uses the name by itself."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute)]
+    attributes = [node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == alias]
+    uses = sum(ast.unparse(node) == alias for node in nodes)
+    return {*attributes, ""} if uses > len(attributes) else set(attributes)
 
 
 @cache

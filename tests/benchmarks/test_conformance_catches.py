@@ -163,7 +163,7 @@ class TestOnTheCommandLine:
         (".broken:NAME", "estimator '.broken:NAME': "),
         (":NAME", "estimator ':NAME': "),
         ("broken:", "estimator 'broken:': module 'broken' has no ''"),
-        ("broken:NOT_A_RECORD", "estimator 'broken:NOT_A_RECORD' is a NotARecord, not an subsetgrad.Estimator"),
+        ("broken:NOT_A_RECORD", "estimator 'broken:NOT_A_RECORD' is a NotARecord, not a subsetgrad.Estimator"),
         ("no_such", "unknown estimator 'no_such'; known: exact_enum"),
     ],
 )

@@ -17,10 +17,10 @@ SILENT = Report(notice=lambda text: None, doing=lambda text: None, command="a te
 
 def run(opened, cells, fingerprint="code-1", *, force=False):
     """Computes what is missing; returns the names of the estimators that were computed, in order."""
-    codes = {cell.estimator: fingerprint for cell in cells}
+    codes = dict.fromkeys(cells, fingerprint)
     missing = resume.cells_to_compute(cells, opened, codes, force=force)
     stored = []
-    laws = dict.fromkeys(codes, "conditional_poisson")
+    laws = dict.fromkeys((cell.estimator for cell in cells), "conditional_poisson")
     outcomes = measure.measure(missing, None, SILENT)
     counts = resume.store_each(outcomes, opened, laws=laws, fingerprints=codes, run="run-1", after_each=stored.append)
     assert counts["failed"] == sum(bool(outcome.reason) for outcome in stored)
@@ -108,9 +108,9 @@ class TestEffort:
     ):
         save(opened, CELL, end=end, budget_seconds=budget_seconds, half_width=half_width)
         efforts = {CELL: Effort(3.0, 0.02)}
-        missing = resume.cells_to_compute([CELL], opened, {"simple": "code-1"}, force=False, efforts=efforts)
+        missing = resume.cells_to_compute([CELL], opened, {CELL: "code-1"}, force=False, efforts=efforts)
         assert (missing == []) == valid
-        assert resume.cells_to_compute([CELL], opened, {"simple": "code-2"}, force=False, efforts=efforts) == [CELL]
+        assert resume.cells_to_compute([CELL], opened, {CELL: "code-2"}, force=False, efforts=efforts) == [CELL]
 
     @pytest.mark.parametrize("end", [*End, None])
     def test_the_store_returns_how_a_measurement_ended(self, opened, end):

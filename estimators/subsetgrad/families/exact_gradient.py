@@ -1,4 +1,4 @@
-"""The exact gradient by enumeration, as an estimator: the line the others are judged against."""
+"""The exact gradient by enumeration of all subsets, as an estimator: the reference for all others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..ops import Array, Ops
 
 
 def _exact_enum(ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any) -> Estimate:
-    """Returns Σ_z p(z) f(z) (z − μ) over all C(n, k) subsets."""
+    """Returns Σ_z p(z) f(z) (z − μ) over all C(n, k) subsets, computed as Σ_z p(z) (f(z) − E f) z."""
     del draws
     xp = ops.xp
     states = ops.asarray(subsets.enumerate(theta.shape[-1], k))
