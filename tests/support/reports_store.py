@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.results.cell import Cell
-from benchmarks.results.store import Measurement, Store
+from benchmarks.results.outcome import Measurement
+from benchmarks.results.store import Store
 from reports import load, published
 
 TARGET = "conditional_poisson"

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from subsetgrad import Estimator, Subset
+from subsetgrad.base import Estimate
 from subsetgrad.draws import Draws, raw_draws
 from subsetgrad.noise import numpy_draw
 from subsetgrad.ops import Array, Ops
 
 from .. import objectives
-from ..quality.moments import (
-    Question,
-    compiled,
-    exact_moments,
-    has_exact,
-    sampled_moments,
-)
+from ..quality.estimates import compiled
+from ..quality.moments import exact_moments, has_exact, sampled_moments
 from ..quality.noise_source import NoiseSource
+from ..quality.problem import Method, Problem, draw_problem
 from ..quality.true_gradients import references, target_label
 
 N = 6
 ROWS = 4  # the same in all checks, so that they share what is compiled
 REPLICATES = 20_000
-# Beyond this many standard errors a claim is refuted: some 2,000 comparisons in all, so that a sound estimator fails
-# the whole suite with probability under 1e-6 (and seeds are fixed).
+# A claim is refuted beyond this many standard errors. The suite makes some 2,000 comparisons, so that a sound estimator
+# fails it with a probability under 1e-5; seeds are fixed.
 SIGMAS = 6.0
 
 
@@ -39,7 +36,7 @@ class NotApplicableError(Exception):
 
 
 @dataclass(frozen=True)
-class Subject:
+class Candidate:
     """An estimator on a backend, with one small problem of each kind.
 
     Attributes:
@@ -62,7 +59,7 @@ class Subject:
 
     @cached_property
     def replicates(self) -> int:
-        """How many estimates a statistical check takes: fewer where each holds many noises."""
+        """How many estimates a statistical check takes; fewer if each needs many random numbers."""
         noises = [math.prod(draw.axes) for draw in self.declared().values() if not isinstance(draw, Subset)]
         return min(REPLICATES, max(REPLICATES // 10, 2_000_000 // max(noises, default=1)))
 
@@ -86,92 +83,74 @@ class Subject:
         )
 
     def state(self, theta: Array) -> Any:
-        """Returns a state for the rows of theta: the first one, each entry moved off 0 so that it matters."""
+        """Returns a state for the rows of theta: the initial one plus 0.5, since an entry of 0 could hide an error."""
         if self.estimator.initial_state is None:
             return None
         return {name: value + 0.5 for name, value in self.estimator.initial_state(self.ops, theta).items()}
 
     def estimate(
         self, theta: np.ndarray, raw: dict[str, np.ndarray], objective: str = "smooth", k: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Any]:
-        """Returns points, weights, gradient and next state as numpy arrays."""
-        ops = self.ops
-        f = objectives.get(objective)
+    ) -> Estimate:
+        """Returns the estimate of each row of theta, its arrays in numpy."""
+        ops, problem = self.ops, self.problem(objective, k)
         function = compiled(
-            self.estimator,
-            tuple(self.params.items()),
-            ops,
-            f,
-            f.extension(""),
-            self.k if k is None else k,
-            True,
+            self.estimator, tuple(self.params.items()), ops, problem.objective, problem.extension, problem.k, True
         )
-        on_device = ops.asarray(theta)
+        logits = ops.asarray(theta)
         arrays = {name: ops.asarray(value) for name, value in raw.items()}
-        parameters = {name: ops.asarray(value) for name, value in self.parameters(objective).items()}
-        points, weights, gradient, state = function(on_device, arrays, parameters, self.state(on_device))
-        return np.asarray(points), np.asarray(weights), np.asarray(gradient), state
+        estimate = function(logits, arrays, problem.device_parameters(ops), self.state(logits))
+        points, weights, gradient = (np.asarray(array) for array in estimate[:3])
+        return Estimate(points, weights, gradient, estimate.state)
 
-    def parameters(self, objective: str) -> dict[str, np.ndarray]:
-        """Returns the objective's parameters."""
-        return objectives.problem(objectives.get(objective), "normal", N, 3)[1]
+    def problem(self, objective: str, k: int | None = None) -> Problem:
+        """Returns the problem of an objective, at the first row of `theta`."""
+        k = self.k if k is None else k
+        problem = draw_problem(objectives.get(objective), "", "normal", n=N, k=k, seed=3)
+        return replace(problem, theta=self.theta(1)[0])
 
     def objective(self, name: str) -> Callable[[Array], Array]:
         """Returns the objective as a function of points on this backend."""
-        f = objectives.get(name)
-        parameters = {key: self.ops.asarray(value) for key, value in self.parameters(name).items()}
-        return lambda z: f.extensions[f.extension("")](self.ops.xp, z, parameters)
+        return self.problem(name).f(self.ops)
 
-    def question(self, objective: str, samples: int, k: int | None = None) -> Question:
-        """Returns the harness's question for this problem."""
-        f = objectives.get(objective)
-        return Question(
-            self.estimator,
-            self.params,
-            self.ops,
-            f,
-            f.extension(""),
-            self.theta(1)[0],
-            self.parameters(objective),
-            self.k if k is None else k,
-            samples,
-        )
+    def method(self, samples: int) -> Method:
+        """Returns the estimator at its default parameters."""
+        return Method(self.estimator, self.params, samples)
 
 
-def rounding(subject: Subject) -> float:
+def rounding(candidate: Candidate) -> float:
     """Returns the relative difference that rounding may make."""
-    return 1e-9 if subject.ops.dtype == "float64" else 1e-3
+    return 1e-9 if candidate.ops.dtype == "float64" else 1e-3
 
 
-def own_reference(subject: Subject, question: Question) -> np.ndarray:
-    """Returns the exact gradient `[n]` of the estimator's own target."""
-    found = references(
-        subject.estimator,
-        subject.params,
-        subject.ops,
-        question.objective,
-        question.extension,
-        question.theta,
-        question.parameters,
-        question.k,
-    )[target_label(subject.estimator)]
-    if found is None:
-        raise NotApplicableError(f"no exact gradient of {target_label(subject.estimator)} is known")
-    return found
+def target_gradient(candidate: Candidate, problem: Problem) -> np.ndarray:
+    """Returns the exact gradient `[n]` of the estimator's own target.
+
+    Raises:
+      NotApplicableError: no exact gradient of that target is known.
+    """
+    label = target_label(candidate.estimator)
+    gradient = references(problem, candidate.method(1), candidate.ops)[label]
+    if gradient is None:
+        raise NotApplicableError(f"no exact gradient of {label} is known")
+    return gradient
 
 
-def expected_estimate(question: Question, exact: np.ndarray, replicates: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns E ĝ and its standard error, `[n]` each."""
-    if has_exact(question):
-        return exact_moments(question, exact[None]).mean, np.zeros(question.n)
-    batches = sampled_moments(question, NoiseSource(11, "conformance"), replicates, exact[None]).mean
+def expected_estimate(
+    candidate: Candidate, problem: Problem, samples: int, exact: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns E ĝ and its standard error, `[n]` each; `exact` is the gradient of the target."""
+    method = candidate.method(samples)
+    if has_exact(problem, method):
+        return exact_moments(problem, method, candidate.ops, exact[None]).mean, np.zeros(problem.n)
+    source = NoiseSource(11, "conformance")
+    batches = sampled_moments(problem, method, candidate.ops, source, candidate.replicates, exact[None]).mean
     return batches.mean(axis=0), batches.std(axis=0, ddof=1) / np.sqrt(len(batches))
 
 
-def mean_matches(subject: Subject, question: Question, label: str) -> None:
+def assert_mean_is_exact(candidate: Candidate, problem: Problem, samples: int, label: str) -> None:
     """Raises AssertionError unless E ĝ is the exact gradient, coordinate by coordinate."""
-    exact = own_reference(subject, question)
-    mean, std_error = expected_estimate(question, exact, subject.replicates)
+    exact = target_gradient(candidate, problem)
+    mean, std_error = expected_estimate(candidate, problem, samples, exact)
     tolerance = SIGMAS * std_error + 1e-9 * max(1.0, np.abs(exact).max())
     worst = int(np.argmax(np.abs(mean - exact) / tolerance))
     ratio = float(mean @ exact / (exact @ exact))
@@ -181,10 +160,10 @@ def mean_matches(subject: Subject, question: Question, label: str) -> None:
     )
 
 
-def compare(found: np.ndarray, expected: np.ndarray, label: str) -> None:
-    """Raises unless the means of `found [R, m]` agree with `expected [m]` within their standard errors."""
-    mean = found.mean(axis=0)
-    std_error = found.std(axis=0, ddof=1) / np.sqrt(len(found))
+def assert_means_agree(observed: np.ndarray, expected: np.ndarray, label: str) -> None:
+    """Raises AssertionError unless the means of `observed [R, m]` are `expected [m]` within their standard errors."""
+    mean = observed.mean(axis=0)
+    std_error = observed.std(axis=0, ddof=1) / np.sqrt(len(observed))
     tolerance = SIGMAS * std_error + 1e-5
     worst = int(np.argmax(np.abs(mean - expected) / tolerance))
     assert np.all(np.abs(mean - expected) <= tolerance), (
