@@ -45,24 +45,24 @@ def subset() -> Any:
     return get("simple").draws["z"]
 
 
-def _altered(change: Callable[..., tuple[Any, Any, Any, Any]], sound: Estimator) -> Callable[..., Any]:
-    """Returns the estimate of `sound`, changed by `change(ops, theta, points, weights, gradient, state)`."""
+def _altered(change: Callable[..., tuple[Any, Any, Any, Any]], correct: Estimator) -> Callable[..., Any]:
+    """Returns the estimate of `correct`, changed by `change(ops, theta, points, weights, gradient, state)`."""
 
     def estimate(ops: Any, theta: Any, draws: Any, f: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
-        return change(ops, theta, *sound.estimate(ops, theta, draws, f, **keywords))
+        return change(ops, theta, *correct.estimate(ops, theta, draws, f, **keywords))
 
     return estimate
 
 
-def _with_gradient(change: Callable[..., Any], sound: Estimator) -> Callable[..., Any]:
-    """Returns the estimate of `sound` with the gradient changed by `change(ops, theta, gradient)`."""
+def _with_gradient(change: Callable[..., Any], correct: Estimator) -> Callable[..., Any]:
+    """Returns the estimate of `correct` with the gradient changed by `change(ops, theta, gradient)`."""
 
     def altered(
         ops: Any, theta: Any, points: Any, weights: Any, gradient: Any, state: Any
     ) -> tuple[Any, Any, Any, Any]:
         return points, weights, change(ops, theta, gradient), state
 
-    return _altered(altered, sound)
+    return _altered(altered, correct)
 
 
 SIMPLE, RLOO, SFE, AIMLE, SOFTSUB = (get(name) for name in ("simple", "rloo", "sfe", "aimle", "softsub"))

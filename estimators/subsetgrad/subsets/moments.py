@@ -114,7 +114,8 @@ def _weighted(ops: Ops, tilted: Tilted, k: int, v: Array) -> tuple[Array, Array]
     tree = grow(ops, tilted, k, v)
     (without, within), (_, within_dot) = outsides(ops, tree)
     included = tree.p * within
-    # P(Σ = k) as each item sees it: numerator and denominator then share the rounding errors of the other items.
+    # P(Σ = k), computed for each item separately. Numerator and denominator then share the rounding errors of the other
+    # items, and these cancel in the quotient.
     total = included + tree.q * without
     product = (tree.p * within_dot + tree.weights * included) / total
     return items_last(ops, included / total), items_last(ops, product)

@@ -12,7 +12,7 @@ Differences from the paper:
 1. All algorithms work on logits: A(θ) = log Σ_{|z|=k} exp(θ·z) takes the place of log P(Σz = k) = A − Σ softplus(θ).
    Marginals and samples are the same.
 2. All algorithms work on logarithms, because the sum of exp(θ·z) overflows. A logarithm of an empty sum is masked,
-   since the derivative of logaddexp(−∞, −∞) is NaN and would reach finite logits.
+   since the derivative of logaddexp(−∞, −∞) is NaN and would make the gradient of finite logits NaN.
 3. Algorithm 1 reads a[·, −1], which the paper does not define. It is 0 here.
 4. Algorithm 2 appends z_n first and so returns z reversed. Here z is in the order of the items.
 5. Algorithm 4 starts at i = 1 and reads h[i−1, j−1] and h[i−1, j]. As printed it starts at i = k and reads h[i−1, j]
