@@ -45,8 +45,8 @@ def probabilities(ops: Ops, theta: Array, k: int) -> Array:
         log_rest = log_sum_exp(ops, xp.where(chosen, -xp.inf, theta[..., None, :]))
         # The probability that an item is drawn next, given the items drawn so far. A subset that leaves only items with
         # logit -inf needs no next draw: its own probability is 0.
-        reachable = ~chosen & (theta[..., None, :] > -xp.inf)
-        step = xp.where(reachable, xp.exp(xp.where(reachable, theta[..., None, :] - log_rest, 0.0)), 0.0)
+        possible = ~chosen & (theta[..., None, :] > -xp.inf)
+        step = xp.where(possible, xp.exp(xp.where(possible, theta[..., None, :] - log_rest, 0.0)), 0.0)
         flow = xp.reshape(law[..., None] * step, (*theta.shape[:-1], -1))
         sources = _sources(n, size)
         gathered = xp.take(flow, index(ops, sources.ravel()), axis=-1)
@@ -76,8 +76,7 @@ def ordered_score(ops: Ops, theta: Array, order: Array, k: int) -> Array:
     logits = _sorted(ops, theta, order)
     log_remaining = _log_remaining(ops, logits, k)
     drawn_before = ops.asarray(np.tri(k, theta.shape[-1], -1)) > 0.5  # [k, n]: drawn before the j-th draw
-    # The exponential of a difference of logarithms: a weight that underflows in e^θ can be all that remains to be
-    # drawn.
+    # Subtract logarithms first: a weight that underflows in e^θ can be all the weight that remains to be drawn.
     probability = xp.exp(logits[..., None, :] - log_remaining)
     is_drawn = ops.asarray(np.arange(theta.shape[-1]) < k)
     return _unsort(ops, is_drawn - xp.sum(xp.where(drawn_before, 0.0, probability), axis=-2), order)
@@ -101,7 +100,7 @@ def conditional_gumbel(ops: Ops, theta: Array, order: Array, exponentials: Array
     logits = _sorted(ops, theta, order)
     possible = logits > -xp.inf
     log_waits = xp.log(xp.take_along_axis(exponentials, order, axis=-1))
-    # All in logarithms: for an unlikely item ε/w overflows, but its logarithm does not.
+    # Everything is computed in logarithms, because ε/w overflows for an unlikely item.
     waits = log_waits[..., :k] - _log_remaining(ops, logits, k)[..., 0]
     arrivals = [waits[..., :1]]
     for position in range(1, k):

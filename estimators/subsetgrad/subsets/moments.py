@@ -67,7 +67,7 @@ def covariance_product(ops: Ops, theta: Array, k: int, v: Array) -> Array:
     if few.are_few(n, k):
         return few.covariance_product(ops, theta, k, v)
     axes = max(theta.ndim, v.ndim)
-    theta, v = _lead(ops, theta, axes), _lead(ops, v, axes)
+    theta, v = _with_axes(ops, theta, axes), _with_axes(ops, v, axes)
     tilted = tilt(ops, theta, k)
     # Any estimate of E[v·z]/k will do for centring; this is its value for independent items with the tilted logits.
     mean = ops.xp.sum(tilted.p * v, axis=-1, keepdims=True) / ops.xp.sum(tilted.p, axis=-1, keepdims=True)
@@ -97,11 +97,11 @@ def second_order_inclusions(ops: Ops, theta: Array, k: int) -> Array:
         return row[..., :, None] * row[..., None, :]
     if few.are_few(n, k):
         return few.second_order_inclusions(ops, theta, k)
-    basis = _lead(ops, ops.asarray(xp.eye(n)), theta.ndim + 1)
+    basis = _with_axes(ops, ops.asarray(xp.eye(n)), theta.ndim + 1)
     return _weighted(ops, tilt(ops, theta[..., None, :], k), k, basis)[1]
 
 
-def _lead(ops: Ops, array: Array, axes: int) -> Array:
+def _with_axes(ops: Ops, array: Array, axes: int) -> Array:
     """Returns `array` with leading axes of length 1 added, up to `axes` axes.
 
     Arrays with equally many axes still broadcast row by row after their items have been moved to the first axis.
