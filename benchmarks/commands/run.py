@@ -145,6 +145,8 @@ def run(wanted: Sequence[Plan | ClockPlan], path: Path, *, dry_run: bool, force:
         _announce(cells, missing, path, console, show=dry_run)
         if dry_run:
             return 0
+        for text in catalogue.described():
+            store.describe(*text)
         for one in wanted:
             store.enrol(one.experiment, one.cells)
         if not missing:

@@ -1,5 +1,8 @@
 """The experiments: each module says what to run, and how to read it."""
 
+from typing import Any
+
+from . import published
 from .base import Experiment
 from .cost_sweep import ClockExperiment
 from .figure1 import FIGURE1
@@ -20,3 +23,11 @@ def get(name: str) -> Experiment | ClockExperiment:
         if experiment.name == name:
             return experiment
     raise ValueError(f"unknown experiment {name!r}; known: {', '.join(experiment.name for experiment in EXPERIMENTS)}")
+
+
+def described() -> list[tuple[str, str, str, str, list[Any]]]:
+    """Returns the arguments of `Store.describe` for every experiment: a page also names those that were not run."""
+    return [
+        (each.name, each.kind, each.heading, each.reading, [*each.annotations, *published.of(each.name)])
+        for each in EXPERIMENTS
+    ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import subsetgrad
 
 from .. import backends, objectives
 from ..quality.moments import BATCHES
 from ..results.cell import Cell
+from ..results.names import QUALITY
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,12 @@ class Experiment:
       replicates: per preset, R where moments are sampled.
       fixed: names of the options that would make it another experiment.
       samples, logits, dtype: as in a cell.
+      heading, reading: title of the experiment's section on the page, and how to read its figures.
+      annotations: entries for the page, as JSON data, stored with the published numbers: `reference` names estimators
+        that are the exact gradient, and are not ranked.
     """
 
+    kind: ClassVar[str] = QUALITY
     name: str
     summary: str
     estimators: tuple[str, ...]
@@ -41,6 +46,9 @@ class Experiment:
     logits: str = "normal"
     dtype: str = "float64"
     fixed: frozenset[str] = field(default_factory=frozenset)
+    heading: str = ""
+    reading: str = ""
+    annotations: tuple[Mapping[str, Any], ...] = ({"type": "reference", "estimators": ["exact_enum"]},)
 
     def adapt(self, **chosen: Any) -> Experiment:
         """Returns the experiment with the user's choices; None means not chosen.

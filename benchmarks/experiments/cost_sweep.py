@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from subsetgrad import Estimator
 
@@ -12,6 +13,7 @@ from .. import backends
 from ..cost.steps import MODES
 from ..results import provenance
 from ..results.cell import Effort, TimingCell
+from ..results.names import COST
 from .base import refuse_below_one, resolve, split_selectors
 
 BATCH = 64  # rows of theta in one step
@@ -45,12 +47,19 @@ class ClockExperiment:
       summary: one sentence, for `list`.
       presets: name -> sweep.
       largest_n: estimator -> the largest n at which it is timed, and why.
+      heading, reading: title of the experiment's section on the page, and how to read its figures.
+      annotations: entries for the page, as JSON data: `highlight`, the estimators drawn in colour; `comparison`, an
+        estimator and its baselines by name, of each the first that was timed; `complexity`, stated of an algorithm.
     """
 
+    kind: ClassVar[str] = COST
     name: str
     summary: str
     presets: Mapping[str, Sweep]
     largest_n: Mapping[str, tuple[int, str]]
+    heading: str = ""
+    reading: str = ""
+    annotations: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,4 +16,6 @@ FIGURE3 = Experiment(
     seeds=(1234,),
     replicates=FIGURE1.replicates,
     fixed=frozenset({"n", "k"}),
+    heading="Figure 3",
+    reading="k = 1 of n = 10: one categorical choice, one problem. Here the Gumbel trick samples the same law.",
 )

@@ -15,4 +15,6 @@ SWEEP = Experiment(
     k=(2, 5),
     seeds=(0, 1, 2),
     replicates={"quick": 2_000, "paper": 10_000, "full": 100_000},
+    heading="Sweep",
+    reading="Each table is one problem: nothing is averaged over objectives, n or k.",
 )

@@ -11,12 +11,16 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks import experiments
+from benchmarks.experiments.published import SEEDS
 from benchmarks.results.cell import Cell
+from benchmarks.results.names import COST
 from benchmarks.results.store import Measurement, Store
-from reports import load, published
+from reports import data
+from reports.cost import section
+from reports.quality.board import Board, boards
 
 TARGET = "conditional_poisson"
-SEEDS = published.SEEDS
 LOGSIGMOID = {"epsilon": 1e-7, "logits": "logsigmoid", "temperature": 2}
 PLUG_IN = "my_lab.estimators:NEW"
 
@@ -56,6 +60,8 @@ def write(path: Path, fill: Callable[[Store, Callable[..., None]], None], run: s
     with Store(path) as store:
         store.begin_run(run, "2026-01-02T03:04:05+00:00", PROVENANCE)
         store.begin_run("idle", "2026-01-01T00:00:00+00:00", {"command": "a run without cells"})
+        for text in experiments.described():
+            store.describe(*text)
 
         def save(
             cell: Cell,
@@ -128,10 +134,10 @@ def timing_rows(
                 total = factor * (base + scale * n**in_n * k**in_k)
                 mode = {"torch": "eager", "jax": "compiled"}[backend]
                 row = {"experiment": "scaling", "estimator": name, "params": "{}", "law": TARGET, "target": ""}
-                row |= {"objective": None, "extension": None, "logits": "normal", "n": n, "k": k, "seed": 0}
+                row |= {"objective": "", "extension": "", "logits": "normal", "n": n, "k": k, "seed": 0}
                 row |= {"samples": 1, "replicates": 30, "backend": backend, "device": "cpu", "dtype": "float32"}
                 row |= {"exact": 0, "status": "ok", "run": run, "reason": "", "batch": 64, "mode": mode, "threads": 1}
-                row |= {"environment": environment} | changed
+                row |= {"environment": environment, "kind": COST} | changed
                 row["cell"] = "-".join(
                     str(row[key])
                     for key in ("estimator", "n", "k", "backend", "batch", "mode", "threads", "environment")
@@ -187,10 +193,23 @@ def all_timings() -> list[dict[str, Any]]:
     return rows + timing_rows(slow, environment="laptop", run="old")
 
 
-# The start of the run that `all_timings` names beside the store's own.
+# The start of the run that `all_timings` names in addition to the store's own.
 RUNS = {"old": "2025-01-01T00:00:00+00:00"}
 
 
-def timed(path: Path, rows: Rows, runs: Mapping[str, str] = {}, fill: Callable[..., None] = judged) -> load.Results:
+def timed(path: Path, rows: Rows, runs: Mapping[str, str] = {}, fill: Callable[..., None] = judged) -> data.Results:
     """Returns the results of a store with quality rows by `fill` and these timing rows."""
-    return load.read(add_timings(write(path, fill), rows, runs))
+    return data.read(add_timings(write(path, fill), rows, runs))
+
+
+def board_of(results: data.Results, experiment: str = "figure1") -> Board:
+    """Returns the experiment's only problem."""
+    (board,) = (board for board in boards(results) if board.about.name == experiment)
+    return board
+
+
+def cost_of(results: data.Results) -> dict[str, Any]:
+    """Returns the content of the section about cost."""
+    content = section.section(results, boards(results))
+    assert content is not None
+    return content
