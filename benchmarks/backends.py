@@ -32,7 +32,7 @@ def check(record: Estimator, backend: str, n: int, k: int) -> None:
     """Raises ValueError unless the estimator is made for this backend, n and k."""
     if backend not in record.backends:
         raise ValueError(f"{record.name} runs on {', '.join(record.backends)}, not on {backend}")
-    record.check_size(n, k)
+    record.check_k(k, n)
 
 
 def load(backend: str, device: str, dtype: str) -> Ops:

@@ -1,6 +1,6 @@
-"""Seconds and memory of an estimator's training step, for asv; the steps are those of `cost.steps`.
+"""Seconds and memory of an estimator's training step, for asv; see `cost.steps`.
 
-Modules only are imported: asv takes every public name like time_* for a benchmark of its own.
+This file imports modules only, because asv takes every public name like time_* for a benchmark, imported ones too.
 """
 
 from .tracked import asv_common, cases
@@ -13,13 +13,13 @@ class Sample:
 
     params = tuple(case.id for case in cases.ESTIMATORS)
     param_names = ("case",)
-    version = "1"  # of what is measured: raise it when that changes, and its history starts anew
-    repeat = (5, 100, 0.5)  # calls at least, at most, seconds; in each of two processes
-    timer = staticmethod(asv_common.seconds)
+    version = "1"  # raise it when the benchmark changes its meaning: asv then begins a new history
+    repeat = (5, 100, 0.5)  # least calls, most calls, seconds; in each of two processes
+    timer = staticmethod(asv_common.seconds_without_waits)
 
     def setup(self, case: str) -> None:
-        """Builds the step and calls it once, or skips the case."""
-        asv_common.settle()
+        """Builds the step and calls it once, or skips the case if the commit lacks its estimator."""
+        asv_common.pin_process()
         self.step = asv_common.estimator_step(cases.BY_ID[case], "sample")
 
     def time_sample(self, _: str) -> None:
@@ -34,11 +34,11 @@ class Total:
     param_names = ("case",)
     version = "1"
     repeat = (5, 100, 0.5)
-    timer = staticmethod(asv_common.seconds)
+    timer = staticmethod(asv_common.seconds_without_waits)
 
     def setup(self, case: str) -> None:
-        """Builds the step and calls it once, or skips the case."""
-        asv_common.settle()
+        """Builds the step and calls it once, or skips the case if the commit lacks its estimator."""
+        asv_common.pin_process()
         self.step = asv_common.estimator_step(cases.BY_ID[case], "total")
 
     def time_total(self, _: str) -> None:
@@ -47,7 +47,7 @@ class Total:
 
 
 class Memory:
-    """The most that one step forward and backward holds, by the framework's own accounting."""
+    """Peak memory of a step forward and backward, by the framework's own accounting."""
 
     params = tuple(case.id for case in cases.ESTIMATORS)
     param_names = ("case",)
@@ -55,9 +55,9 @@ class Memory:
     unit = "bytes"
 
     def setup(self, case: str) -> None:
-        """Skips what the commit does not have."""
+        """Measures the step, or skips the case if the commit lacks its estimator."""
         self.bytes = asv_common.peak_bytes(cases.BY_ID[case])
 
     def track_peak_bytes(self, _: str) -> int:
-        """Returns bytes beside the step's inputs."""
+        """Returns bytes, without the step's inputs."""
         return self.bytes

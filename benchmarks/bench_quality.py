@@ -1,6 +1,6 @@
-"""Bias, variance and error from commit to commit, for asv: a change that makes an estimator wrong shows in its history.
+"""Bias, variance and error of estimators, for asv: a commit that makes an estimator wrong shows in its history.
 
-The problem is the first of Figure 1, in float64, with noise from a fixed seed: a value changes with the code alone.
+The problem is the first one of Figure 1, in float64. Noise comes from a fixed seed, so that only code changes a value.
 """
 
 from .tracked import asv_common
@@ -10,7 +10,7 @@ asv_common.preload()
 
 
 class Quality:
-    """The paper's three metrics, lower is better; computed once a commit, then looked up."""
+    """The paper's three metrics, lower is better. They are computed once for each commit, then looked up."""
 
     params = tracked_quality.LABELS
     param_names = ("estimator",)
@@ -18,13 +18,12 @@ class Quality:
     unit = "of cosines"
 
     def setup_cache(self) -> tracked_quality.Quality:
-        """Returns all of them."""
+        """Returns the metrics of all estimators."""
         return tracked_quality.measure_all()
 
     def setup(self, quality: tracked_quality.Quality, estimator: str) -> None:
-        """Skips what the commit does not have."""
-        if estimator not in quality:
-            raise asv_common.LackingError(f"{estimator} is not in this version of estimators")
+        """Skips the case if the commit lacks its estimator."""
+        tracked_quality.skip_if_entry_lacks(quality, estimator)
 
     def track_bias(self, quality: tracked_quality.Quality, estimator: str) -> float:
         """Returns 1 − cos(∇, E ĝ)."""

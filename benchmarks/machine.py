@@ -1,26 +1,23 @@
-"""The machine while it is timed: so many cores, and nobody else's timings."""
+"""The machine during a measurement: pinned cores, and a lock that keeps other measurements waiting."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LOCK = Path(tempfile.gettempdir()) / "subsetgrad-timing.lock"  # one for all users and checkouts of the machine
+LOCK = Path(tempfile.gettempdir()) / "subsetgrad-timing.lock"  # shared by all users and checkouts of the machine
 _POLL_SECONDS = 0.5
 
 
 @contextmanager
 def pinned(threads: int, backend: str) -> Iterator[None]:
-    """Holds every thread of this process to `threads` cores, and torch to as many threads, until the block ends.
+    """Pins every thread of this process to `threads` cores, and gives torch as many threads, until the block ends.
 
-    jax has no such setting: since 0.5 its CPU client starts a thread a core whatever XLA_FLAGS say (tried on 0.10 with
-    --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1), so that only the system's own affinity holds
-    both backends to the same cores. Where there is none (macOS), torch alone is held.
+    Affinity is the only setting that limits both backends alike: jax starts a thread for each core, whatever XLA_FLAGS
+    says (tried with jax 0.10). A system without affinity (macOS) limits torch alone.
 
     Raises:
       ValueError: this process may not use that many cores.
@@ -28,93 +25,85 @@ def pinned(threads: int, backend: str) -> Iterator[None]:
     allowed = _cores()
     if not 1 <= threads <= len(allowed):
         raise ValueError(f"threads={threads}: this process may use 1 to {len(allowed)} cores")
-    before = 0
+    threads_before = 0
     if backend == "torch":
-        import torch  # before the pinning, which it would take for the size of the machine
+        import torch  # before pinning: torch reads the number of cores when it is imported
 
-        before = torch.get_num_threads()
+        threads_before = torch.get_num_threads()
         torch.set_num_threads(threads)
-    settle_heap()
-    # The last cores: the first one serves most interrupts.
-    _hold(allowed[-threads:])
+    keep_freed_memory()
+    # The last cores, because the first one serves most interrupts.
+    _pin(allowed[-threads:])
     try:
         yield
     finally:
-        _hold(allowed)
-        if before:
-            torch.set_num_threads(before)
+        _pin(allowed)
+        if threads_before:
+            torch.set_num_threads(threads_before)
 
 
-def settle_heap() -> None:
-    """Lets the C library keep freed memory, as in any process that once freed a large array.
+def keep_freed_memory() -> None:
+    """Makes the C library keep freed memory, so that a step's time does not depend on what ran before it.
 
-    glibc gives the top of its heap back to the system, to be mapped page by page at the next call, until a large block
-    has been freed; the largest that counts is 32 MiB. In a process that has freed none, a step of `simple` at batch 64,
-    n=1024, k=50 took 26 ms instead of 19, and that depended on what had been timed before it.
+    At first glibc returns the top of its heap to the system after every call, and the system maps it again page by
+    page. Once the process has freed a block of almost 32 MiB, glibc keeps the heap. Without this a step can take a
+    third longer.
     """
     bytearray(31 << 20)
 
 
-def pins() -> bool:
-    """Returns whether the system can hold a process to some of its cores."""
+def can_pin() -> bool:
+    """Returns whether the system can pin a process to some of its cores."""
     return hasattr(os, "sched_setaffinity")
 
 
 def _cores() -> list[int]:
-    return sorted(os.sched_getaffinity(0)) if pins() else list(range(os.cpu_count() or 1))
+    return sorted(os.sched_getaffinity(0)) if can_pin() else list(range(os.cpu_count() or 1))
 
 
-def _hold(cores: list[int]) -> None:
-    if not pins():
+def _pin(cores: list[int]) -> None:
+    if not can_pin():
         return
-    for task in Path("/proc/self/task").iterdir():  # 0 would be this thread alone, and none that a framework started
-        try:
-            os.sched_setaffinity(int(task.name), cores)
-        except ProcessLookupError:
-            continue  # it has just ended
+    # Every thread by its id: id 0 would pin the calling thread, and none that a framework has started.
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):  # the thread has just ended
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 @contextmanager
 def alone(command: str, notice: Callable[[str], None], path: Path | None = None) -> Iterator[None]:
-    """Waits until no other process of this machine is timing, and keeps others waiting until the block ends.
+    """Waits until no other process of this machine measures, and keeps others waiting until the block ends.
 
-    The system frees the lock of a process that dies. The file stays, empty.
+    The system frees the lock of a process that dies. The lock file stays, empty.
 
     Args:
-      command: what others are told that they wait for.
+      command: shown to those who wait for this process.
       notice: called once with a message if there is a wait.
-      path: the lock file; `LOCK` if left out.
+      path: the lock file, `LOCK` by default. It must not be a symbolic link.
     """
+    # Imported here: asv and the planning of experiments use this module and need no lock.
+    from filelock import FileLock, Timeout
+
     path = path or LOCK
+    # Other users of the machine must be able to lock the file.
+    lock = FileLock(path, mode=0o666, poll_interval=_POLL_SECONDS)
     try:
-        # Not through a link, by which another user could have a file of ours emptied.
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except PermissionError:  # another user's: it can be locked, and not written
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        lock.acquire(blocking=False)
+    except Timeout:
+        holder = path.read_text(errors="replace").strip() or "another process"
+        notice(f"waiting: {holder} is timing on this machine (lock: {path}); Ctrl-C ends the wait")
+        lock.acquire()
     try:
-        told = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not told:
-                    holder = os.pread(file, 1000, 0).decode(errors="replace").strip() or "another process"
-                    notice(f"waiting: {holder} is timing on this machine (lock: {path}); Ctrl-C ends the wait")
-                    told = True
-                time.sleep(_POLL_SECONDS)
-        _write(file, f"process {os.getpid()} ({command})")
-        try:
-            yield
-        finally:
-            _write(file, "")
+        _write(path, f"process {os.getpid()} ({command})")
+        yield
     finally:
-        os.close(file)
+        _write(path, "")
+        lock.release()
 
 
-def _write(file: int, text: str) -> None:
-    try:
-        os.ftruncate(file, 0)
-        os.pwrite(file, text.encode(), 0)
-    except OSError:
-        return  # opened to read: others wait for "another process"
+def _write(path: Path, text: str) -> None:
+    """Replaces the lock file's text if the user may write it. Follows no link, which could lead to another file."""
+    with suppress(OSError):
+        file = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
+        with os.fdopen(file, "w") as opened:
+            opened.write(text)

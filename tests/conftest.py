@@ -97,8 +97,8 @@ def opened(tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Returns the list of the cells that are computed, for which 0.25 is measured instead."""
-    from benchmarks.results import outcome
-    from benchmarks.results.store import Measurement
+    from benchmarks.quality import measure
+    from benchmarks.results.outcome import Measurement
 
     cells = []
 
@@ -106,7 +106,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         cells.append(cell)
         return [Measurement("conditional_poisson", "bias", 0.25, 0.0, True)]
 
-    monkeypatch.setattr(outcome, "quality_of", pretend)
+    monkeypatch.setattr(measure, "quality_of", pretend)
     return cells
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import subsetgrad
+from benchmarks.conformance.candidate import Candidate, NotApplicableError
 from benchmarks.conformance.checks import CHECKS
-from benchmarks.conformance.under_test import NotApplicableError, Subject
 from subsetgrad import ops as ops_module
 
 ROOT = Path(__file__).parents[1]
@@ -33,11 +33,11 @@ def test_contributed_estimator_conforms(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "mine.py").write_text(example("CONTRIBUTING.md", "plug-in"))
     monkeypatch.syspath_prepend(tmp_path)
     record = subsetgrad.get("mine:STE_CENTRED")
-    subject = Subject(record, ops_module.load("torch:cpu", "float64"))
+    candidate = Candidate(record, ops_module.load("torch:cpu", "float64"))
     held = 0
     for check in CHECKS:
         try:
-            check(subject)
+            check(candidate)
             held += 1
         except NotApplicableError:
             continue

@@ -21,7 +21,7 @@ import subsetgrad
 
 from .. import backends
 from .. import experiments as catalogue
-from ..cost import measure
+from ..cost import measure as cost
 from ..experiments.base import (
     Experiment,
     Plan,
@@ -30,8 +30,12 @@ from ..experiments.base import (
     split_selectors,
 )
 from ..experiments.cost_sweep import ClockExperiment, ClockPlan, clock_plan
-from ..results import outcome, provenance
+from ..quality import measure as quality
+from ..results import provenance, resume
 from ..results.cell import AnyCell, Cell, Effort
+from ..results.fingerprint import fingerprint
+from ..results.forecast import Forecast
+from ..results.outcome import Outcome, Report
 from ..results.store import Store
 
 _QUIET_SECONDS = 20  # without a terminal, a line this often
@@ -136,12 +140,12 @@ def run(wanted: Sequence[Plan | ClockPlan], path: Path, *, dry_run: bool, force:
     for one in wanted:
         for reason in one.skipped:
             console.print(f"{one.experiment}: left out {reason}", highlight=False, markup=False)
-    code = {name: provenance.fingerprint(name) for name in {cell.estimator for cell in cells}}
+    code = {cell: fingerprint(cell) for cell in cells}
     if dry_run and not path.exists():  # a look makes no file
         return _announce(cells, cells, path, console, show=True)
     with Store(path) as store:
         efforts = _efforts(wanted)
-        missing = outcome.todo(cells, store, code, force=force, efforts=efforts)
+        missing = resume.cells_to_compute(cells, store, code, force=force, efforts=efforts)
         _announce(cells, missing, path, console, show=dry_run)
         if dry_run:
             return 0
@@ -182,7 +186,7 @@ def _compute(
     efforts: Mapping[AnyCell, Effort],
     store: Store,
     console: Console,
-    code: Mapping[str, str],
+    code: Mapping[AnyCell, str],
     command: str,
 ) -> int:
     """Runs the missing cells under a progress bar; returns how many failed."""
@@ -191,7 +195,7 @@ def _compute(
     document = provenance.collect(command) | {"started": started}
     store.begin_run(run_id, started, document)
     begun = time.perf_counter()
-    forecast = outcome.Forecast(missing)
+    forecast = Forecast(missing)
     laws = {cell.estimator: subsetgrad.get(cell.estimator).law for cell in missing}
     columns = (
         BarColumn(),
@@ -204,11 +208,11 @@ def _compute(
         task = progress.add_task("", total=len(missing), left="")
         spoken = begun
 
-        def report(outcome: outcome.Outcome) -> None:
+        def show(outcome: Outcome) -> None:
             nonlocal spoken
             forecast.note(outcome)
             left = _left(forecast.seconds_left())
-            progress.update(task, advance=1, left=left, description=str(outcome.cell.estimator))
+            progress.update(task, advance=1, left=left)
             if outcome.status != "ok":
                 text = f"{outcome.status}: {outcome.cell}\n  {outcome.reason}"
                 console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -217,10 +221,15 @@ def _compute(
                 spoken = now
                 console.print(f"{progress.tasks[task].completed:.0f} of {len(missing)} cells, {left}", highlight=False)
 
-        def keep(found: Iterable[outcome.Outcome]) -> Counter[str]:
-            return outcome.keep(found, store, laws=laws, fingerprints=code, run=run_id, report=report)
+        def store_each(outcomes: Iterable[Outcome]) -> Counter[str]:
+            return resume.store_each(outcomes, store, laws=laws, fingerprints=code, run=run_id, after_each=show)
 
-        counts = keep(outcome.outcomes(cell for cell in missing if isinstance(cell, Cell)))
+        report = Report(
+            notice=lambda text: console.print(text, highlight=False, markup=False),
+            doing=lambda text: progress.update(task, description=text),
+            command=command,
+        )
+        counts = store_each(quality.measure([cell for cell in missing if isinstance(cell, Cell)], None, report))
         untimed = set(missing)
         # Times last: jax starts its threads once, for all cores or, pinned, for those that are timed.
         for one in wanted:
@@ -228,15 +237,8 @@ def _compute(
                 continue
             todo = [cell for cell in one.cells if cell in untimed and efforts[cell] == one.effort]
             untimed.difference_update(todo)
-            timed = measure.outcomes(
-                todo,
-                one.effort,
-                command=command,
-                notice=lambda text: console.print(text, highlight=False, markup=False),
-                doing=lambda text: progress.update(task, description=text),
-            )
-            with closing(timed):  # the lock of the machine is given back even if storing fails
-                counts += keep(timed)
+            with closing(cost.measure(todo, one.effort, report)) as timed:  # frees the lock even if storing fails
+                counts += store_each(timed)
     seconds = time.perf_counter() - begun
     # Threads are known only once a framework is loaded.
     document |= {"seconds": round(seconds, 2), "threads": backends.threads()}

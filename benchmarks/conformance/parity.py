@@ -14,22 +14,23 @@ from subsetgrad.noise import numpy_draw
 from subsetgrad.ops import Array, Ops
 
 from .. import objectives
-from ..quality.moments import compiled
+from ..quality.estimates import compiled
+from ..quality.problem import Method, Problem, draw_problem
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of gradients, relative to max(1, largest entry)
-DECIDING_GAP = {"float64": 1e-12, "float32": 1e-5}  # below it a discrete choice may fall either way
+DECIDING_GAP = {"float64": 1e-12, "float32": 1e-5}  # a discrete choice with a smaller gap may fall either way
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How two backends agree on one estimator.
+    """How well two backends agree on one estimator.
 
     Attributes:
       rows: how many were compared.
       undecided: how many rows have a deciding gap under `DECIDING_GAP`; their samples may differ.
-      differing: how many of those do differ, in samples or gradient.
+      differing: how many of the undecided rows differ, in samples or gradient.
       worst: the largest relative difference of gradients over all other rows.
-      worst_row: where it is.
+      worst_row: its index.
     """
 
     rows: int
@@ -50,52 +51,34 @@ def parity(
     rows: int = 200,
     objective: str = "smooth",
 ) -> Parity:
-    """Returns how the backends agree on `rows` problems with the same logits and the same numbers behind the draws.
+    """Returns how well the backends agree on rows with the same logits and the same numbers behind the draws.
 
     Args:
       estimator, params: the record and all its parameters.
-      first, second: two backends of one dtype; the first must run eagerly, since its choices are watched.
-      n, k: the size of the problems.
-      rows: how many.
-      objective: name of the objective.
+      first, second: two backends of one dtype. The first must run eagerly, because its top-k scores are inspected.
+      n, k: items, items chosen.
+      rows: of logits.
+      objective: its name.
     """
-    f = objectives.get(objective)
     theta = np.random.RandomState(2).randn(rows, n) * 1.5
-    parameters = objectives.problem(f, "normal", n, 4)[1]
-    raw = raw_draws(
-        estimator,
-        numpy_draw(np.random.default_rng(1), first.dtype),
-        np,
-        samples=estimator.samples(2),
-        rows=rows,
-        n=n,
-        k=k,
-        params=params,
-    )
+    problem = draw_problem(objectives.get(objective), "", "normal", n=n, k=k, seed=4)
+    method = Method(estimator, params, estimator.samples(2))
+    draw = numpy_draw(np.random.default_rng(1), first.dtype)
+    raw = raw_draws(method.declared(k), draw, np, samples=method.samples, rows=rows, n=n)
     gap = DECIDING_GAP[first.dtype]
     undecided = np.zeros(rows, bool)
 
-    def watched(scores: Array, size: int) -> Array:
+    def inspected_top_k(scores: Array, size: int) -> Array:
         if first.is_concrete(scores) and 0 < size < n:
             ordered = np.sort(np.asarray(scores, np.float64), axis=-1)
             close = ordered[..., n - size] - ordered[..., n - size - 1] < gap
-            undecided[:] |= _by_row(close, rows)
+            undecided[:] |= _any_by_row(close, rows)
         return first.top_k_mask(scores, size)
 
-    watching = replace(first, top_k_mask=watched)
-    results = []
-    for ops in (watching, second):
-        arrays = {name: ops.asarray(value) for name, value in raw.items()}
-        on_device = {name: ops.asarray(value) for name, value in parameters.items()}
-        logits = ops.asarray(theta)
-        state = None
-        if estimator.initial_state is not None:
-            state = {name: value + 0.5 for name, value in estimator.initial_state(ops, logits).items()}
-        function = compiled(estimator, tuple(params.items()), ops, f, f.extension(""), k, True)
-        points, _, gradient, _ = function(logits, arrays, on_device, state)
-        results.append((np.asarray(points, np.float64), np.asarray(gradient, np.float64)))
-    undecided |= _undecided_subsets(estimator, params, first, theta, raw, f, parameters, k, gap)
-    (points_a, gradient_a), (points_b, gradient_b) = results
+    inspecting = replace(first, top_k_mask=inspected_top_k)
+    points_a, gradient_a = _estimate(problem, method, inspecting, theta, raw)
+    points_b, gradient_b = _estimate(problem, method, second, theta, raw)
+    undecided |= _undecided_subsets(problem, method, first, theta, raw, gap)
     scale = np.maximum(1.0, np.abs(gradient_a).max(axis=-1))
     difference = np.abs(gradient_a - gradient_b).max(axis=-1) / scale
     other_points = np.abs(points_a - points_b).max(axis=(0, -1)) > 1e-3
@@ -106,42 +89,46 @@ def parity(
     )
 
 
-def _by_row(flags: np.ndarray, rows: int) -> np.ndarray:
-    """Returns `[rows]`: whether any flag of the row is set; rows are the axis of that length, samples lead."""
+def _estimate(
+    problem: Problem, method: Method, ops: Ops, theta: np.ndarray, raw: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns points `[M, rows, n]` and gradients `[rows, n]` at the rows of theta, in float64."""
+    logits = ops.asarray(theta)
+    state = None
+    if method.estimator.initial_state is not None:
+        # An entry of 0 could hide a difference.
+        state = {name: value + 0.5 for name, value in method.estimator.initial_state(ops, logits).items()}
+    params = tuple(method.params.items())
+    function = compiled(method.estimator, params, ops, problem.objective, problem.extension, problem.k, True)
+    arrays = {name: ops.asarray(value) for name, value in raw.items()}
+    estimate = function(logits, arrays, problem.device_parameters(ops), state)
+    return np.asarray(estimate.points, np.float64), np.asarray(estimate.gradient, np.float64)
+
+
+def _any_by_row(flags: np.ndarray, rows: int) -> np.ndarray:
+    """Returns `[rows]`: whether any flag of the row is set. Rows are the second axis, samples the first."""
     axis = 0 if flags.ndim == 1 else 1
     others = tuple(a for a in range(flags.ndim) if a != axis)
     return np.broadcast_to(flags.any(axis=others), (rows,))
 
 
 def _undecided_subsets(
-    estimator: Estimator,
-    params: Mapping[str, Any],
-    ops: Ops,
-    theta: np.ndarray,
-    raw: Mapping[str, np.ndarray],
-    f: objectives.Objective,
-    parameters: objectives.Parameters,
-    k: int,
-    gap: float,
+    problem: Problem, method: Method, ops: Ops, theta: np.ndarray, raw: Mapping[str, np.ndarray], gap: float
 ) -> np.ndarray:
     """Returns `[rows]`: whether an exact sample changes when all its uniforms move by the gap, down or up."""
-    declared = estimator.draws_for(k, params)
+    k, params = problem.k, method.params
+    declared = method.declared(k)
     undecided = np.zeros(len(theta), bool)
-    if not any(isinstance(draw, Subset) for draw in declared.values()):
+    if not any(isinstance(declaration, Subset) for declaration in declared.values()):
         return undecided
-    on_device = {name: ops.asarray(value) for name, value in parameters.items()}
-    logits = ops.asarray(theta)
-
-    def objective(z: Array) -> Array:
-        return f.extensions[f.extension("")](ops.xp, z, on_device)
-
+    logits, f = ops.asarray(theta), problem.f(ops)
     arrays = {name: ops.asarray(value) for name, value in raw.items()}
-    draws = resolve_draws(estimator, ops, logits, arrays, objective, k=k, params=params)
-    for name, draw in declared.items():
-        if not isinstance(draw, Subset):
+    draws = resolve_draws(declared, ops, logits, arrays, f, k=k, params=params)
+    for name, declaration in declared.items():
+        if not isinstance(declaration, Subset):
             continue
-        law = logits if draw.logits is None else draw.logits(ops, logits, draws, objective, k=k, **params)
+        law = logits if declaration.logits is None else declaration.logits(ops, logits, draws, f, k=k, **params)
         for moved in (raw[name] - gap, raw[name] + gap):
-            z = draw.sampler(ops, law, k, ops.asarray(np.clip(moved, 0.0, 1.0 - 1e-7)))
+            z = declaration.sampler(ops, law, k, ops.asarray(np.clip(moved, 0.0, 1.0 - 1e-7)))
             undecided |= np.asarray(z != draws[name]).any(axis=(0, -1))
     return undecided

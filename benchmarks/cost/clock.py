@@ -1,8 +1,8 @@
-"""The clock: how long calls take, in turns against drift, until the median is known well enough.
+"""Times steps in turns, until the median of each is precise enough.
 
-A reading is the mean of a batch of calls that lasts at least a millisecond. Contestants take turns, in an order that is
-shuffled every round, so that a machine that slows down slows all of them. An interval of the median comes from order
-statistics: it assumes no distribution, only that readings are exchangeable.
+A reading is the mean time of a batch of calls that lasts at least a millisecond. In each round every contestant is read
+once, in random order, so that a machine that slows down affects all of them alike. The interval of a median comes from
+order statistics: it assumes no distribution, only that readings are exchangeable.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import numpy as np
 Step = Callable[[], Any]
 Read = Callable[[Step, int], float]  # (step, calls) -> seconds of all the calls
 
-LEAST_READING = 1e-3  # seconds: 2,000 times the resolution of CUDA's events, 0.5 µs; the clock's is finer
-LEAST_READINGS = 10  # before the interval may end a measurement: early ones are narrow by luck
-_PERCENT = 95  # of the interval
-_SIGMAS = statistics.NormalDist().inv_cdf((100 + _PERCENT) / 200)
+LEAST_READING = 1e-3  # seconds; CUDA events have the coarsest resolution, 0.5 µs
+LEAST_READINGS = 10  # before the interval may end a measurement: with fewer, intervals are narrow by chance
+_CONFIDENCE = 0.95
+_NORMAL_QUANTILE = statistics.NormalDist().inv_cdf((1 + _CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,12 @@ class Timing:
     """Seconds of one call.
 
     Attributes:
-      readings: seconds a call, one a round.
+      readings: seconds a call, one for each round.
       median: of the readings.
-      low, high: a 95 % interval of the median, from order statistics; all that was seen below 6 readings.
-      std_error: half of that interval as standard errors, for rows that hold but one number; None below 6 readings.
-      stable: whether the interval is as narrow as was asked for; if not, the budget was spent first.
+      low, high: a 95 % interval of the median, from order statistics; with fewer than 6 readings, their range.
+      std_error: the half width of that interval as a standard error, for rows that hold a single number; None with
+        fewer than 6 readings.
+      stable: whether the interval is as narrow as asked. If not, the budget was spent first.
     """
 
     readings: tuple[float, ...]
@@ -58,30 +59,25 @@ def summary(readings: Sequence[float], relative_target: float) -> Timing:
     rank = interval_rank(len(ordered))
     low, high = ordered[max(rank - 1, 0)], ordered[-max(rank, 1)]
     median = statistics.median(ordered)
-    error = (high - low) / 2 / _SIGMAS if rank else None
+    error = (high - low) / 2 / _NORMAL_QUANTILE if rank else None
     stable = len(ordered) >= LEAST_READINGS and (high - low) / 2 <= relative_target * abs(median)
     return Timing(tuple(readings), median, low, high, error, stable)
 
 
 @lru_cache(maxsize=1024)
 def interval_rank(count: int) -> int:
-    """Returns r such that the r-th smallest and the r-th largest of `count` enclose the median at 95 %; 0 if none do.
+    """Returns the largest r for which the r-th smallest and r-th largest of `count` readings are a 95 % interval.
 
-    The number of readings below the median is binomial(count, 1/2), whatever their distribution. Outcomes are counted
-    in whole numbers: beyond some thousand readings no float holds them.
+    The number of readings below the median is binomial(count, 1/2), for every distribution of the readings. Returns 0
+    if even the range of the readings is too narrow, with fewer than 6 of them.
     """
-    most = 2**count * (100 - _PERCENT) // 200  # outcomes that a tail may hold
-    rank, outcomes = 0, 1  # of `count` tosses, those with `rank` heads
-    below = outcomes
-    while below <= most:
-        rank += 1
-        outcomes = outcomes * (count - rank + 1) // rank
-        below += outcomes
-    return rank
+    from scipy import stats  # imported here, because importing it takes half a second
+
+    return int(stats.binom.ppf((1 - _CONFIDENCE) / 2, count, 0.5))
 
 
 def difference(long: Timing, short: Timing, relative_target: float) -> Timing:
-    """Returns `long` less `short`, reading by reading: those of one round follow each other, so that drift cancels.
+    """Returns the timing of `long` minus `short`, round by round: both readings of a round have the same drift.
 
     Raises:
       ValueError: they have different numbers of readings.
@@ -90,7 +86,7 @@ def difference(long: Timing, short: Timing, relative_target: float) -> Timing:
 
 
 def by_clock(step: Step, calls: int) -> float:
-    """Returns the seconds of some calls by the wall clock; a step that works asynchronously must wait for its end."""
+    """Returns the seconds of some calls by the wall clock; an asynchronous step must wait for its result."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -104,7 +100,7 @@ def by_clock(step: Step, calls: int) -> float:
 
 
 def by_cuda_events(step: Step, calls: int) -> float:
-    """Returns the seconds of some torch calls on the GPU, which need not wait: one event before, one behind them."""
+    """Returns the seconds of some torch calls on the GPU, between two events; the calls need not wait for results."""
     import torch
 
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -117,7 +113,7 @@ def by_cuda_events(step: Step, calls: int) -> float:
         torch.cuda.synchronize()
 
     torch.cuda.synchronize()
-    by_clock(batch, 1)
+    by_clock(batch, 1)  # without garbage collection
     return float(start.elapsed_time(end)) / 1e3
 
 
@@ -131,43 +127,45 @@ def measure(
     """Returns for each contestant the timing of each of its steps, or the exception that one of them raised.
 
     Args:
-      contestants: name -> name of a step -> the step. In a round a contestant's steps are read one after another.
-      budget_seconds: for each contestant, warm-up included. One that spends it in its first calls has one reading.
-      relative_target: half of the median's interval over the median, at which a contestant is done. That the interval
-        decides when to stop makes it a little too narrow, the less so the more readings there are.
+      contestants: contestant's name -> step's name -> step. In a round the steps of a contestant are read one after
+        another.
+      budget_seconds: for each contestant, including its warm-up. A contestant whose first calls spend it has one
+        reading.
+      relative_target: a contestant is finished when half of each median's interval is at most this part of the median.
+        Stopping at that moment makes the interval slightly too narrow; the effect shrinks with more readings.
       read: `by_clock` or `by_cuda_events`.
     """
     results: dict[str, dict[str, Timing] | Exception] = {}
-    turns = {name: _Turn(steps, read, budget_seconds) for name, steps in contestants.items()}
+    progress = {name: _Contestant(steps, read, budget_seconds) for name, steps in contestants.items()}
     shuffle = np.random.default_rng(0).shuffle
-    act = _Turn.warm_up
-    while waiting := [name for name in contestants if name not in results]:
-        shuffle(waiting)
-        for name in waiting:
-            found: dict[str, Timing] | Exception | None
+    take_turn = _Contestant.warm_up
+    while unfinished := [name for name in contestants if name not in results]:
+        shuffle(unfinished)
+        for name in unfinished:
+            result: dict[str, Timing] | Exception | None
             try:
-                act(turns[name])
-                found = turns[name].result(relative_target)
-            except Exception as error:  # whatever goes wrong with one is its own result, and the others go on
-                found = error
-            if found is not None:
-                results[name] = found
-        act = _Turn.go
+                take_turn(progress[name])
+                result = progress[name].result(relative_target)
+            except Exception as error:  # it ends this contestant alone
+                result = error
+            if result is not None:
+                results[name] = result
+        take_turn = _Contestant.read_once
     return {name: results[name] for name in contestants}
 
 
-class _Turn:
-    """One contestant's readings so far."""
+class _Contestant:
+    """The readings of one contestant's steps so far."""
 
     def __init__(self, steps: Mapping[str, Step], read: Read, budget_seconds: float) -> None:
-        self._steps, self._read, self._left = steps, read, budget_seconds
+        self._steps, self._read, self._seconds_left = steps, read, budget_seconds
         self._calls = dict.fromkeys(steps, 1)
         self._readings: dict[str, list[float]] = {name: [] for name in steps}
 
     def warm_up(self) -> None:
-        """Finds how many calls a reading takes; keeps first calls as readings if there is no time for others."""
+        """Determines the number of calls in a reading; keeps the first calls as readings if they spend the budget."""
         first = {name: self._seconds(name) for name in self._steps}
-        if self._left <= 0:
+        if self._seconds_left <= 0:
             self._readings = {name: [seconds] for name, seconds in first.items()}
             return
         for name, seconds in first.items():
@@ -175,22 +173,22 @@ class _Turn:
                 self._calls[name] *= 2
                 seconds = self._seconds(name)
 
-    def go(self) -> None:
+    def read_once(self) -> None:
         """Takes one reading of each step."""
         for name, readings in self._readings.items():
             readings.append(self._seconds(name) / self._calls[name])
 
     def result(self, relative_target: float) -> dict[str, Timing] | None:
-        """Returns the timings, once they are good enough or the budget is spent."""
+        """Returns the timings if they are precise enough or the budget is spent, else None."""
         count = min(map(len, self._readings.values()))
-        # Sorting at every reading would cost more than a reading.
-        look = count >= LEAST_READINGS and count % LEAST_READINGS == 0
-        if not count or (self._left > 0 and not look):
+        # Checked at every tenth reading: sorting the readings takes longer than a reading.
+        check = count >= LEAST_READINGS and count % LEAST_READINGS == 0
+        if not count or (self._seconds_left > 0 and not check):
             return None
         timings = {name: summary(readings, relative_target) for name, readings in self._readings.items()}
-        return timings if self._left <= 0 or all(timing.stable for timing in timings.values()) else None
+        return timings if self._seconds_left <= 0 or all(timing.stable for timing in timings.values()) else None
 
     def _seconds(self, name: str) -> float:
         seconds = self._read(self._steps[name], self._calls[name])
-        self._left -= seconds
+        self._seconds_left -= seconds
         return seconds

@@ -1,6 +1,6 @@
-"""Peak memory of a step by the framework's own accounting; a process's size would count what it imports, too.
+"""Peak memory of a step, by the framework's own accounting: the size of the process would include all its imports.
 
-What lies in memory before the step (logits, cotangent) does not count; what it returns does.
+Arrays that exist before the step (logits, cotangent) do not count; those that it returns do.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 def peak_bytes(step: Callable[[], Any], device: str) -> int:
     """Returns the most bytes that a torch step holds at once.
 
-    On the CPU from the allocator's events, as torch's profiler sees them: one step under it costs a multiple of a plain
-    one. On CUDA from the caching allocator's counter. Call the step before, so that what it caches is not counted.
+    On the CPU the number comes from torch's profiler, which records the allocator's events and slows the step several
+    times. On CUDA it comes from the counter of the caching allocator.
 
     Args:
-      step: see `steps.Steps`.
+      step: a step of `steps.Steps`. Call it once before, so that arrays that it caches do not count.
       device: `cpu` or `cuda`.
     """
     import torch
@@ -33,9 +33,9 @@ def peak_bytes(step: Callable[[], Any], device: str) -> int:
         torch.cuda.synchronize()
         return int(torch.cuda.max_memory_allocated() - before)
     with _silent(), torch.autograd.profiler.profile(profile_memory=True) as profile:
-        kept = step()
+        results = step()
     events = [event for event in profile.kineto_results.events() if event.name() == "[memory]"]
-    del kept
+    del results  # kept until here, because they count
     held = most = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         held += event.nbytes()
@@ -44,26 +44,26 @@ def peak_bytes(step: Callable[[], Any], device: str) -> int:
 
 
 def program_bytes(executable: Any) -> int:
-    """Returns the bytes that a compiled jax program holds beside its arguments: temporaries and results.
+    """Returns the bytes of temporaries and results of a compiled jax program.
 
-    XLA plans memory when it compiles; the program need not run. Arguments are not counted, as above.
+    XLA plans memory when it compiles, so that the program need not run.
     """
     analysis = executable.memory_analysis()
     return int(analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
 
 
 def extrapolated(measured: Callable[[int, int], int], n: int, k: int) -> int:
-    """Returns the bytes to be expected at a large size, from those at n=256: as n, and as the power of k found there.
+    """Returns the bytes expected at a large size: proportional to n, and to a power of k that is fitted at n=256.
 
-    A step that chooses one item after another and keeps the way holds n·k numbers (power 1), a product tree n·log k
-    (some 0.3 between the two k measured, less later on: the forecast is high).
+    A step that chooses items one after another and stores every intermediate array holds n·k numbers (power 1). A
+    product tree holds n·log k: its fitted power is about 0.3, and the forecast is too high for large k.
 
     Args:
       measured: `(n, k) -> bytes` of a step at a small size.
       n, k: the large size.
     """
     pilot, few, many = 256, 16, 64
-    if k == 1:  # from n=512, beyond the 256 subsets that the exact law weighs one by one
+    if k == 1:  # from n=512: with up to 256 subsets the exact distribution is enumerated, which holds less
         return measured(2 * pilot, 1) * n // (2 * pilot)
     at_few, at_many = measured(pilot, few), measured(pilot, many)
     power = min(max(math.log(max(at_many, 1) / max(at_few, 1), many / few), 0.0), 1.0)
@@ -72,13 +72,13 @@ def extrapolated(measured: Callable[[int, int], int], n: int, k: int) -> int:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Sends what C++ writes to standard error nowhere: torch 2.13's profiler announces each start and stop there."""
+    """Discards what C++ writes to standard error: torch 2.13's profiler announces each start and stop there."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    original, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)

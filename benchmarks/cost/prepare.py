@@ -1,13 +1,12 @@
-"""From a cell of time to its steps, called once: what is known before the clock runs, or why a cell is left out.
+"""Builds a cost cell's steps and calls each once, before the clock runs; decides which cells to skip.
 
-A step that is expected to hold more memory than there is room for is not called: jax says it of a program that it has
-compiled, for torch it is forecast from small sizes.
+A step is not called if it would hold more memory than `MEMORY_LIMIT`. jax reports the memory of a compiled program; for
+torch it is forecast from small sizes.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,12 +22,15 @@ from subsetgrad.ops import Ops
 
 from .. import backends
 from ..results.cell import TimingCell
+from ..results.outcome import End
 from . import compile_caches, memory
 from .clock import Step
 from .steps import NAMES, Steps, steps
 
-MEMORY_LIMIT = 2 * 2**30  # bytes of one step; what is expected to hold more is skipped
-_NUMBERS_PER_CHOICE = 256  # numbers a step may hold per n·k before its memory is forecast (rebar_pl: 150)
+MEMORY_LIMIT = 2 * 2**30  # bytes of one step
+# An upper bound on the numbers that a step holds per row, sample, n and k. Memory is forecast only where this bound
+# exceeds the limit. The largest seen is 150, of rebar_pl.
+_NUMBERS_PER_CHOICE = 256
 
 
 @dataclass(frozen=True)
@@ -36,22 +38,27 @@ class Prepared:
     """A cell that is ready to be timed.
 
     Attributes:
-      contestant: the steps that are read, by name.
-      known: the metrics that are read once.
-      seconds: that all this took.
+      contestant: the name of each step that the clock reads -> the step.
+      read_once: the metrics that are measured already.
+      seconds: time that the preparation took.
     """
 
     contestant: Mapping[str, Step]
-    known: Mapping[str, float]
+    read_once: Mapping[str, float]
     seconds: float
 
 
 class SkippedError(Exception):
-    """A cell is not measured, for a reason that is no failure of the estimator; `spent` as in `store.Done`."""
+    """A cell is not measured, although its estimator did not fail.
 
-    def __init__(self, reason: str, spent: float) -> None:
+    Args:
+      reason: why.
+      end: `End.FINAL` if a larger budget would not help; None if the cell may work next time.
+    """
+
+    def __init__(self, reason: str, end: End | None) -> None:
         super().__init__(reason)
-        self.spent = spent
+        self.end = end
 
 
 def prepare(cell: TimingCell) -> Prepared:
@@ -59,14 +66,14 @@ def prepare(cell: TimingCell) -> Prepared:
 
     Raises:
       SkippedError: too much memory, or no compiler.
-      Exception: whatever the estimator raises.
+      Exception: any that the estimator raises.
     """
-    with _hushed():
+    with _quiet_torch_compile():
         if not by_torch_compile(cell):
             return _called_once(cell)
         if cell.device == "cpu" and not compile_caches.has_compiler():
-            lack = "torch.compile needs a C++ compiler on the CPU, and finds none: install g++, or set CXX"
-            raise SkippedError(lack, spent=0.0)
+            reason = "torch.compile needs a C++ compiler on the CPU, and finds none: install g++, or set CXX"
+            raise SkippedError(reason, end=None)
         with compile_caches.empty_caches():
             return _called_once(cell)
 
@@ -81,44 +88,44 @@ def _called_once(cell: TimingCell) -> Prepared:
     begun = time.perf_counter()
     _check_memory(cell)
     built = _steps(cell)
-    known: dict[str, float] = {}
+    read_once: dict[str, float] = {}
     start = time.perf_counter()
     if built.build is not None:
         total = built.build("total")
-        known["peak_bytes"] = memory.program_bytes(total.executable)
-        if known["peak_bytes"] > MEMORY_LIMIT:
-            raise SkippedError(_too_much(known["peak_bytes"], "as XLA plans it"), spent=math.inf)
-        known |= {"trace_seconds": total.trace_seconds, "compile_seconds": total.compile_seconds}
+        read_once["peak_bytes"] = memory.program_bytes(total.executable)
+        if read_once["peak_bytes"] > MEMORY_LIMIT:
+            raise SkippedError(_too_much(read_once["peak_bytes"], "as XLA plans it"), end=End.FINAL)
+        read_once |= {"trace_seconds": total.trace_seconds, "compile_seconds": total.compile_seconds}
     built.total()
     _ops(cell).block(())
-    known["first_seconds"] = time.perf_counter() - start
+    read_once["first_seconds"] = time.perf_counter() - start
     contestant = _contestant(cell, built)
-    if cell.mode == "compiled":  # an eager step needs no more than the clock's own warm-up
+    if cell.mode == "compiled":  # for eager steps the clock's warm-up suffices
         for step in contestant.values():
             step()
-    return Prepared(contestant, known, time.perf_counter() - begun)
+    return Prepared(contestant, read_once, time.perf_counter() - begun)
 
 
 @cache
 def _warm_up(backend: str, device: str, mode: str) -> None:
-    """Does one small step, which counts nowhere: a process's first one takes 0.4 s longer, compiled by torch 6 s."""
-    # torch compiles `simple` for half a minute, where the other one imports all that it needs in half of that.
+    """Runs one small step that is not measured, because a process's first step also imports and starts threads."""
+    # torch.compile takes twice as long for `simple` as for `ste_gumbel`.
     name = "ste_gumbel" if (backend, mode) == ("torch", "compiled") else "simple"
-    with suppress(Exception):  # what a backend lacks, its cells say
+    with suppress(Exception):  # the cells report the same error as their own
         ops = backends.load(backend, device, "float32")
         ops.block(steps(subsetgrad.get(name), {}, ops, n=4, k=2, batch=1, mode=mode).total())
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Keeps what torch.compile says of graph breaks and caches off the progress bar: here they are but a cost."""
+def _quiet_torch_compile() -> Iterator[None]:
+    """Hides torch.compile's messages on graph breaks and caches, which would interrupt the progress bar."""
     logger = logging.getLogger("torch._dynamo")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"torch\._dynamo|torch\._inductor")
-            # Tracing looks at it where a graph breaks; the module that warns is torch's own or that of the traced code.
+            # Tracing reads this attribute where a graph breaks; the warning may name any module, also a traced one.
             warnings.filterwarnings("ignore", message=r"The \.grad attribute of a Tensor that is not a leaf")
             yield
     finally:
@@ -126,7 +133,7 @@ def _hushed() -> Iterator[None]:
 
 
 def _contestant(cell: TimingCell, built: Steps) -> dict[str, Step]:
-    """Returns the steps to read; an estimator that draws nothing has no time of drawing."""
+    """Returns the steps to read, without `sample` if the estimator draws nothing."""
     draws = subsetgrad.get(cell.estimator).draws_for(cell.k, dict(cell.params))
     return {name: getattr(built, name) for name in NAMES if draws or name != "sample"}
 
@@ -138,24 +145,24 @@ def _ops(cell: TimingCell) -> Ops:
 def _steps(cell: TimingCell) -> Steps:
     ops = _ops(cell)
     if (cell.backend, cell.device) == ("torch", "cuda"):
-        ops = replace(ops, block=lambda arrays: arrays)  # events are read at the end of many calls
+        ops = replace(ops, block=lambda arrays: arrays)  # CUDA events need no wait
     sizes: dict[str, Any] = {"n": cell.n, "k": cell.k, "batch": cell.batch, "samples": cell.samples, "seed": cell.seed}
     return steps(subsetgrad.get(cell.estimator), dict(cell.params), ops, **sizes, mode=cell.mode)
 
 
 def _check_memory(cell: TimingCell) -> None:
-    """Raises SkippedError if a torch step is expected to hold too much: jax says it before it runs."""
+    """Raises SkippedError if a torch step is expected to hold too much; jax reports it before the step runs."""
     size = np.dtype(cell.dtype).itemsize
-    most = cell.n * cell.k * cell.batch * cell.samples * size * _NUMBERS_PER_CHOICE
-    if cell.backend == "torch" and most > MEMORY_LIMIT:
+    bound = cell.n * cell.k * cell.batch * cell.samples * size * _NUMBERS_PER_CHOICE
+    if cell.backend == "torch" and bound > MEMORY_LIMIT:
         small = replace(cell, batch=1, mode="eager")
-        row = memory.extrapolated(lambda n, k: _pilot(replace(small, n=n, k=k)), cell.n, cell.k)
-        if cell.batch * row > MEMORY_LIMIT:
-            raise SkippedError(_too_much(cell.batch * row, "expected from small sizes"), spent=math.inf)
+        bytes_per_row = memory.extrapolated(lambda n, k: _small_size_bytes(replace(small, n=n, k=k)), cell.n, cell.k)
+        if cell.batch * bytes_per_row > MEMORY_LIMIT:
+            raise SkippedError(_too_much(cell.batch * bytes_per_row, "expected from small sizes"), end=End.FINAL)
 
 
-@lru_cache(maxsize=1024)  # every large size asks for the same small ones
-def _pilot(cell: TimingCell) -> int:
+@lru_cache(maxsize=1024)  # the forecasts of all large sizes use the same small ones
+def _small_size_bytes(cell: TimingCell) -> int:
     step = _steps(cell).total
     step()
     return memory.peak_bytes(step, cell.device)

@@ -1,7 +1,7 @@
-"""One training step's work with an estimator, as callables without arguments for a clock: sample, forward, total.
+"""An estimator's work in one training step, as callables without arguments: sample, forward, total.
 
-The clock, asv and pytest-benchmark run these same callables. Inputs lie on the device before the first call, noise is
-drawn there afresh at every call, and a call returns when its arrays are computed.
+The clock, asv and pytest-benchmark all run these callables. Their inputs are on the device before the first call. Every
+call draws new noise there, and returns when its arrays are computed.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from subsetgrad import Estimator, _layer
 from subsetgrad.draws import raw_draws, resolve_draws
 from subsetgrad.ops import Array, Ops
 
-from .. import backends, objectives
+from .. import backends
+from ..objectives import AFFINE
 from . import compile_caches
 
-# backend -> how its steps can run; the first is how its users run them.
+# backend -> the modes in which its steps can run; the first is the usual one.
 MODES: Mapping[str, tuple[str, ...]] = {"torch": ("eager", "compiled"), "jax": ("compiled", "eager")}
 NAMES = ("sample", "forward", "total")
 
 
 @dataclass(frozen=True)
 class Build:
-    """One compiled program: seconds of tracing and lowering, seconds of compile_caches, and the executable."""
+    """One compiled program: seconds of tracing and lowering, seconds of compiling, and the executable."""
 
     trace_seconds: float
     compile_seconds: float
@@ -37,14 +38,16 @@ class Build:
 
 @dataclass(frozen=True)
 class Steps:
-    """Callables that do one complete step each and return its arrays once these are computed.
+    """Callables that each do one complete step and return its arrays once these are computed.
 
     Attributes:
-      sample: draws noise on the device and makes of it what `Estimator.estimate` receives; `{}` without declared draws.
-      forward: a forward pass as in training: the layer's sample, or `expectation` where no path leads through one.
-      total: forward and backward with a fixed cotangent; the sample or loss, and the gradient `[B, n]`.
-      build: `(name) -> Build` of a jax program that is compiled ahead of time, once; None for the other modes, which
-        compile during the first call or not at all. A first call of the step builds it, too.
+      sample: draws noise on the device and returns the draws that `Estimator.estimate` receives; `{}` if the estimator
+        declares none.
+      forward: a forward pass as in training: the layer's sample, or `expectation` if gradients do not flow through a
+        sample.
+      total: forward and backward with a fixed cotangent; returns the sample or loss, and the gradient `[B, n]`.
+      build: `(name) -> Build` of a jax program, which is compiled once, by this or by the first call of the step. None
+        in the other modes: they compile during the first call, or not at all.
     """
 
     sample: Callable[[], Any]
@@ -55,7 +58,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class _Work:
-    """What the steps of both backends work on; see `steps`."""
+    """The inputs of the steps, for both backends; see `steps`."""
 
     record: Estimator
     params: Mapping[str, Any]
@@ -68,19 +71,19 @@ class _Work:
     z_bar: Array  # [S, B, n], cotangent of a sample
 
     def f(self, z: Array) -> Array:
-        """Returns the affine objective, O(n) work a point: the estimator's cost is what shall show."""
+        """Returns the affine objective. It is as cheap as possible, so that the estimator dominates the cost."""
         return self.ops.xp.sum(z * self.c, axis=-1)
 
     @property
     def through_sample(self) -> bool:
-        """Whether a sample has a backward pass of its own."""
+        """Whether gradients flow through a sample."""
         return _layer.has_sample_path(self.record, self.k, self.params)
 
     def draws(self, key: Any, theta: Array) -> Mapping[str, Array]:
         rows, n = theta.shape
-        draw, sizes = self.ops.draw(key), {"samples": self.samples, "rows": rows, "n": n}
-        raw = raw_draws(self.record, draw, self.ops.xp, **sizes, k=self.k, params=self.params)
-        return resolve_draws(self.record, self.ops, theta, raw, self.f, k=self.k, params=self.params)
+        declared = self.record.draws_for(self.k, self.params)
+        raw = raw_draws(declared, self.ops.draw(key), self.ops.xp, samples=self.samples, rows=rows, n=n)
+        return resolve_draws(declared, self.ops, theta, raw, self.f, k=self.k, params=self.params)
 
 
 def steps(
@@ -98,17 +101,18 @@ def steps(
     """Returns the steps of an estimator at logits `theta ~ N(0, 1)`, `[batch, n]`.
 
     Args:
-      record, params: the estimator and its parameters; those left out keep their defaults.
+      record, params: the estimator and its parameters; missing ones have their defaults.
       ops: the backend, with device and dtype.
-      n, k, batch, samples: items, items chosen, rows of theta, samples averaged (at least the estimator's minimum).
-      seed: of logits, objective, cotangent and noise.
+      n, k, batch: items, items chosen, rows of theta.
+      samples: samples averaged, raised to the estimator's minimum.
+      seed: seed of logits, objective, cotangent and noise.
       mode: `eager` or `compiled`: op by op, or under torch.compile or jax.jit.
 
-    The layer's check of theta's values is off: jit has none, and on a GPU it would wait. Forward passes are those of
-    training, so torch keeps what the backward pass needs; a jax program without a backward pass does not.
+    The layer's check of theta's values is off, because a compiled program has none and on a GPU it would wait. torch's
+    forward step keeps the arrays that a backward pass needs, as in training; jax's forward program does not.
 
     Raises:
-      ValueError: an unknown mode, parameters out of range, or an n, k or backend that the estimator is not made for.
+      ValueError: an unknown mode, parameters out of range, or an n, k or backend that the estimator does not support.
     """
     backend, _ = ops.name.split(":")
     if mode not in MODES[backend]:
@@ -116,7 +120,7 @@ def steps(
     backends.check(record, backend, n, k)
     rng = np.random.RandomState(seed)
     theta = ops.asarray(rng.randn(batch, n))
-    c = ops.asarray(objectives.get("affine").draw(rng, n)["c"])
+    c = ops.asarray(AFFINE.draw(rng, n)["c"])
     samples = record.samples(samples)
     z_bar = ops.asarray(rng.randn(samples, batch, n))
     work = _Work(record, record.resolve_params(params), ops, k, samples, seed, theta, c, z_bar)
@@ -130,7 +134,7 @@ def _torch_steps(work: _Work, mode: str) -> Steps:
 
     theta = work.theta.clone().requires_grad_()
     constant = work.theta
-    # Inside a compiled graph there is only the global generator.
+    # A compiled graph can use the global generator only.
     generator = torch.Generator(theta.device).manual_seed(work.seed) if mode == "eager" else None
     module = SubsetLayer(
         work.record, work.k, samples=work.samples, validate=False, generator=generator, params=dict(work.params)
@@ -147,7 +151,7 @@ def _torch_steps(work: _Work, mode: str) -> Steps:
     drawing: Callable[[torch.Tensor], Any] = draw
     applying: Callable[[torch.Tensor], torch.Tensor] = apply
     if mode == "compiled":
-        # For this size, as its users compile it: a program for any size is another one.
+        # A program for this size, as users get it at first: a program for all sizes may be slower.
         drawing, applying = (torch.compile(function, dynamic=False) for function in (draw, apply))
 
     def sample() -> Any:
@@ -173,8 +177,8 @@ def _jax_steps(work: _Work, mode: str) -> Steps:
     settings: dict[str, Any] = {"k": k, "samples": work.samples, "params": work.params}
 
     def draw(key: Array, theta: Array, _: Array, __: Any) -> tuple[Array, Any]:
-        key, this = jax.random.split(key)
-        return key, work.draws(this, theta)
+        key, key_of_call = jax.random.split(key)
+        return key, work.draws(key_of_call, theta)
 
     def apply(key: Array, theta: Array, state: Any) -> Array:
         if work.through_sample:
@@ -182,12 +186,12 @@ def _jax_steps(work: _Work, mode: str) -> Steps:
         return _layer.loss(record, ops, theta, work.f, ops.draw(key), state=state, **settings)[0]
 
     def forward(key: Array, theta: Array, _: Array, state: Any) -> tuple[Array, Any]:
-        key, this = jax.random.split(key)
-        return key, apply(this, theta, state)
+        key, key_of_call = jax.random.split(key)
+        return key, apply(key_of_call, theta, state)
 
     def total(key: Array, theta: Array, out_bar: Array, state: Any) -> tuple[Array, Any]:
-        key, this = jax.random.split(key)
-        out, vjp = jax.vjp(lambda logits: apply(this, logits, state), theta)
+        key, key_of_call = jax.random.split(key)
+        out, vjp = jax.vjp(lambda logits: apply(key_of_call, logits, state), theta)
         return key, (out, *vjp(ops.xp.broadcast_to(out_bar, out.shape)))
 
     programs: dict[str, Callable[..., tuple[Array, Any]]] = {"sample": draw, "forward": forward, "total": total}
@@ -199,18 +203,18 @@ def _jax_steps(work: _Work, mode: str) -> Steps:
         with compile_caches.no_jax_disk_cache():
             start = time.perf_counter()
             lowered = jax.jit(programs[name]).trace(key, *inputs).lower()
-            between = time.perf_counter()
-            # Called directly: jit would compile it again. A call costs the same as one of a jitted function (jax 0.10).
+            traced = time.perf_counter()
+            # Steps call the executable directly, because a jitted function would compile again. Both are equally fast.
             executable = lowered.compile()
-            return Build(between - start, time.perf_counter() - between, executable)
+            return Build(traced - start, time.perf_counter() - traced, executable)
 
     def step(name: str) -> Callable[[], Any]:
-        carried = key
+        next_key = key
 
         def call() -> Any:
-            nonlocal carried
+            nonlocal next_key
             program = build(name).executable if mode == "compiled" else programs[name]
-            carried, out = program(carried, *inputs)
+            next_key, out = program(next_key, *inputs)
             return ops.block(out)
 
         return call

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from subsetgrad.parameters import find_record
+
 from . import published
 from .base import Experiment
 from .cost_sweep import ClockExperiment
@@ -19,10 +21,7 @@ def get(name: str) -> Experiment | ClockExperiment:
     Raises:
       ValueError: no such experiment.
     """
-    for experiment in EXPERIMENTS:
-        if experiment.name == name:
-            return experiment
-    raise ValueError(f"unknown experiment {name!r}; known: {', '.join(experiment.name for experiment in EXPERIMENTS)}")
+    return find_record("experiment", name, EXPERIMENTS)
 
 
 def described() -> list[tuple[str, str, str, str, list[Any]]]:

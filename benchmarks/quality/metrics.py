@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..results.names import QUALITY_METRICS
-from ..results.store import Measurement
+from ..results.outcome import Measurement
 
 
 @dataclass(frozen=True)

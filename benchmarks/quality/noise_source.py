@@ -1,4 +1,4 @@
-"""Random numbers for the harness: drawn by numpy from the seed, the same for every backend and estimator.
+"""Random numbers for measurements: drawn by numpy from the seed, the same for every backend and estimator.
 
 Estimators that declare the same noise get the same numbers (common random numbers), drawn once.
 """
@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter, OrderedDict
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subsetgrad import Subset
+from subsetgrad.draws import Draws
 from subsetgrad.noise import Noise, numpy_draw
-from subsetgrad.ops import Array
-
-if TYPE_CHECKING:
-    from .moments import Question
+from subsetgrad.ops import Array, Ops
 
 _KEPT_BYTES = 300_000_000
-_kept: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()  # one problem's noise serves all its cells
+_kept: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()  # all cells of one problem share its noise
 
 
 class NoiseSource:
@@ -34,30 +31,40 @@ class NoiseSource:
         self.seed = seed
         self.purpose = purpose
 
-    def draws(self, question: Question, rows: int, chunk: int) -> dict[str, Array]:
-        """Returns the raw draws of `question` for the rows of one chunk, on its device; see `draws.raw_draws`."""
+    def draws(self, declared: Draws, ops: Ops, *, samples: int, rows: int, n: int, chunk: int) -> dict[str, Array]:
+        """Returns the raw draws for the rows of one chunk, on the device; see `subsetgrad.draws.raw_draws`.
+
+        Args:
+          declared: of `Estimator.draws_for`.
+          ops: the backend.
+          samples, rows, n: S, rows of theta, items.
+          chunk: index of the chunk. Chunks are independent.
+        """
         raw = {}
-        seen: Counter[str] = Counter()
-        for name, declared in question.estimator.draws_for(question.k, question.params).items():
-            law = "uniform" if isinstance(declared, Subset) else declared.name
-            # Two draws of one law within an estimator are independent; between estimators the first is the same.
-            raw[name] = question.ops.asarray(self._numbers(declared, f"{law} {seen[law]}", question, rows, chunk))
-            seen[law] += 1
+        count: Counter[str] = Counter()
+        for name, declaration in declared.items():
+            law = "uniform" if isinstance(declaration, Subset) else declaration.name
+            # Two draws of one law within an estimator are independent. The first of every estimator is the same.
+            numbers = self._numbers(declaration, f"{law} {count[law]}", ops.dtype, (samples, rows, n), chunk)
+            raw[name] = ops.asarray(numbers)
+            count[law] += 1
         return raw
 
-    def _numbers(self, declared: Subset | Noise, law: str, question: Question, rows: int, chunk: int) -> np.ndarray:
-        axes = () if isinstance(declared, Subset) else declared.axes
-        shape = (question.samples, rows, *axes, question.n)
-        key = (self.seed, self.purpose, law, shape, question.ops.dtype, chunk)
+    def _numbers(
+        self, declaration: Subset | Noise, law: str, dtype: str, sizes: tuple[int, int, int], chunk: int
+    ) -> np.ndarray:
+        samples, rows, n = sizes
+        shape = (samples, rows, *(() if isinstance(declaration, Subset) else declaration.axes), n)
+        key = (self.seed, self.purpose, law, shape, dtype, chunk)
         if key in _kept:
             _kept.move_to_end(key)
             return _kept[key]
         generator = np.random.default_rng([self.seed, chunk, zlib.crc32(f"{self.purpose} {law}".encode())])
-        draw = numpy_draw(generator, question.ops.dtype)
-        if isinstance(declared, Subset):
+        draw = numpy_draw(generator, dtype)
+        if isinstance(declaration, Subset):
             numbers: np.ndarray = draw("uniform", shape)
         else:
-            numbers = declared.transform(np, draw, shape)
+            numbers = declaration.transform(np, draw, shape)
         numbers.flags.writeable = False  # torch shares memory: an estimator must not change another's noise
         _kept[key] = numbers
         while sum(array.nbytes for array in _kept.values()) > _KEPT_BYTES:

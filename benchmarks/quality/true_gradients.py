@@ -1,7 +1,8 @@
-"""Exact gradients: what an estimator is judged against. In float64, apart from the estimators' own code paths.
+"""Exact gradients, by which estimators are judged: in float64, and not through the estimators' own code.
 
-By enumeration where C(n, k) allows; beyond it where the objective is affine on k-hot vectors, or pairwise and n²k at
-most `MAX_NUMBERS`, and for f at the conditional Poisson's mean.
+They are sums over all subsets where C(n, k) allows it. At larger sizes the gradient is exact where the objective is
+affine on k-hot vectors, where it is pairwise and n²k is at most `MAX_NUMBERS`, and for f at the conditional Poisson's
+mean.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from subsetgrad import Estimator, plackett_luce, subsets
 from subsetgrad.ops import Ops
 from subsetgrad.subsets.enumeration import LIMIT
 
-from ..objectives import Objective, Parameters
+from ..objectives.base import Objective, Parameters
 from ..results.names import CONDITIONAL_POISSON, PLACKETT_LUCE
+from .problem import Method, Problem
 
 MAX_NUMBERS = 5_000_000  # in all subsets together, or in the table of all pairs: 40 MB, and a few times that in work
 
@@ -28,39 +30,33 @@ def target_label(estimator: Estimator) -> str:
     return estimator.target if estimator.functional == "mean_of_f" else f"{estimator.functional}:{estimator.target}"
 
 
-def references(
-    estimator: Estimator,
-    params: dict[str, Any],
-    ops: Ops,
-    objective: Objective,
-    extension: str,
-    theta: np.ndarray,
-    parameters: Parameters,
-    k: int,
-) -> dict[str, np.ndarray | None]:
-    """Returns target -> exact gradient `[n]`: of the estimator's own target, and of the conditional Poisson.
+def references(problem: Problem, method: Method, ops: Ops) -> dict[str, np.ndarray | None]:
+    """Returns target -> exact gradient `[n]`, for the estimator's own target and for the conditional Poisson.
 
-    None where it is not known, or out of reach at this size.
+    A gradient is None where no exact form is known, or none is feasible at this size.
 
     Args:
-      estimator, params: the record and all its parameters.
+      problem, method: what is estimated, and how.
       ops: a backend in float64.
-      objective, extension, parameters: f.
-      theta: `[n]` float64.
-      k: 0 <= k <= n.
     """
-    own = Law(estimator.target, estimator.functional)
+    estimator = method.estimator
+    target = Law(estimator.target, estimator.functional)
     if estimator.law_logits is not None:
-        own = own._replace(logits=estimator.law_logits, params=tuple(params.items()))
-    found = {}
-    for label, law in ((target_label(estimator), own), (CONDITIONAL_POISSON, Law(CONDITIONAL_POISSON))):
-        if label not in found:
-            found[label] = gradient(law, ops, objective, extension, theta, parameters, k)
-    return found
+        target = target._replace(logits=estimator.law_logits, params=tuple(method.params.items()))
+    laws = {CONDITIONAL_POISSON: Law(CONDITIONAL_POISSON)}
+    laws = {target_label(estimator): target} | {k: v for k, v in laws.items() if k != target_label(estimator)}
+    return {label: gradient(law, problem, ops) for label, law in laws.items()}
 
 
 class Law(NamedTuple):
-    """What an exact gradient is of: a law, E f or f of its mean, its logits as a function of theta if not theta."""
+    """The expectation that is differentiated.
+
+    Attributes:
+      name: the law, one of `subsetgrad.base.LAWS`.
+      functional: `mean_of_f`, E f(z), or `f_of_mean`, f(E z).
+      logits: `(ops, theta, **params) -> logits` of the law; None if these are theta.
+      params: of `logits`, as pairs.
+    """
 
     name: str
     functional: str = "mean_of_f"
@@ -68,11 +64,9 @@ class Law(NamedTuple):
     params: tuple[tuple[str, Any], ...] = ()
 
 
-def gradient(
-    law: Law, ops: Ops, objective: Objective, extension: str, theta: np.ndarray, parameters: Parameters, k: int
-) -> np.ndarray | None:
-    """Returns the exact gradient with respect to theta `[n]`; arguments as `references`."""
-    n = theta.shape[-1]
+def gradient(law: Law, problem: Problem, ops: Ops) -> np.ndarray | None:
+    """Returns the exact gradient with respect to theta `[n]`; None as in `references`."""
+    n, k, objective = problem.n, problem.k, problem.objective
     if law.name not in (CONDITIONAL_POISSON, PLACKETT_LUCE):
         return None  # no exact form of another law is known here
     if k in (0, n):
@@ -80,23 +74,23 @@ def gradient(
     enumerable = math.comb(n, k) <= LIMIT and math.comb(n, k) * n <= MAX_NUMBERS
     by_subsets = law.name == PLACKETT_LUCE or law.functional == "mean_of_f"
     plain = law.name == CONDITIONAL_POISSON and law.functional == "mean_of_f" and law.logits is None
-    on_device = {name: ops.asarray(value) for name, value in parameters.items()}
+    theta = ops.asarray(problem.theta)
     if plain and enumerable:
-        return _by_enumeration(_values(ops, objective, extension, on_device, n, k), theta, n, k)
+        values = np.asarray(problem.f(ops)(ops.asarray(subsets.enumerate(n, k))))
+        return _covariance_with_values(values, problem.theta, k)
     if plain and objective.linear is not None:
-        product = subsets.covariance_product(ops, ops.asarray(theta), k, ops.asarray(objective.linear(parameters)))
-        return np.asarray(product)
+        return np.asarray(subsets.covariance_product(ops, theta, k, ops.asarray(objective.linear(problem.parameters))))
     if plain and objective.pairwise is not None and n * n * (k + 1) <= MAX_NUMBERS:
-        return np.asarray(_pairwise(ops, objective.pairwise, k)(ops.asarray(theta), on_device)[1])
+        return np.asarray(_pairwise(ops, objective.pairwise, k)(theta, problem.device_parameters(ops))[1])
     if (by_subsets and not enumerable) or (law.name == PLACKETT_LUCE and n > plackett_luce.MAX_ITEMS):
         return None
-    function = _value_and_grad(law, ops, objective, extension, k)
-    return np.asarray(function(ops.asarray(theta), on_device)[1])
+    function = _value_and_grad(law, ops, objective, problem.extension, k)
+    return np.asarray(function(theta, problem.device_parameters(ops))[1])
 
 
-def _by_enumeration(values: np.ndarray, theta: np.ndarray, n: int, k: int) -> np.ndarray:
-    """Returns Cov(f, z) over all subsets, in numpy."""
-    states = subsets.enumerate(n, k)
+def _covariance_with_values(values: np.ndarray, theta: np.ndarray, k: int) -> np.ndarray:
+    """Returns Cov(f, z) from the values of f at all subsets, in numpy."""
+    states = subsets.enumerate(len(theta), k)
     chosen = states > 0
     log_weight = np.where(chosen, theta, 0.0).sum(axis=-1)
     probability = np.exp(log_weight - log_weight.max())
@@ -104,12 +98,6 @@ def _by_enumeration(values: np.ndarray, theta: np.ndarray, n: int, k: int) -> np
     centred = probability * (values - probability @ values)
     result: np.ndarray = centred @ (states - probability @ states)
     return result
-
-
-def _values(ops: Ops, objective: Objective, extension: str, parameters: Parameters, n: int, k: int) -> np.ndarray:
-    """Returns f at all subsets."""
-    states = ops.asarray(subsets.enumerate(n, k))
-    return np.asarray(objective.extensions[extension](ops.xp, states, parameters))
 
 
 @lru_cache(maxsize=64)

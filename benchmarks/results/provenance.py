@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -14,8 +12,6 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import subsetgrad
 
 from .. import backends, machine
 
@@ -48,39 +44,12 @@ def environment() -> str:
     parts = {
         "cpu": _processor(),
         "cores": os.cpu_count(),
-        "pinned": machine.pins(),
+        "pinned": machine.can_pin(),
         "gpus": _gpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version(), **_versions(_TIMED_LIBRARIES)},
     }
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=4).hexdigest()
-
-
-def fingerprint(estimator: str) -> str:
-    """Returns a hash of the code that an estimator's results depend on: the package, the harness, a plug-in's module.
-
-    Comments and layout do not count, so that a result outlives them.
-    """
-    module, _, attribute = estimator.partition(":")
-    spec = importlib.util.find_spec(module) if attribute else None
-    if spec is None or spec.origin is None:
-        return _hash(_own_files())
-    return _hash((*_own_files(), Path(spec.origin)))
-
-
-@cache
-def _own_files() -> tuple[Path, ...]:
-    package, harness = Path(subsetgrad.__file__).parent, Path(__file__).parents[1]
-    return (*sorted(package.rglob("*.py")), *sorted(harness.rglob("*.py")))
-
-
-@cache
-def _hash(files: tuple[Path, ...]) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for file in files:
-        digest.update(file.name.encode())
-        digest.update(ast.dump(ast.parse(file.read_bytes())).encode())
-    return digest.hexdigest()
 
 
 def _commit() -> dict[str, Any]:

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .cell import AnyCell
+from .outcome import End, Measurement
 
 # Raised with every change of the tables: a store of another version is refused, since none was ever released.
-VERSION = 1
+VERSION = 2
 # In one transaction, so that no other process finds half of the tables.
-_TABLES = f"""
+_TABLES = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS run (run TEXT PRIMARY KEY, started TEXT NOT NULL, provenance TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cell (
   key TEXT PRIMARY KEY, kind TEXT NOT NULL, spec TEXT NOT NULL, law TEXT NOT NULL, status TEXT NOT NULL,
   reason TEXT NOT NULL, fingerprint TEXT NOT NULL, run TEXT NOT NULL REFERENCES run, seconds REAL NOT NULL,
-  spent REAL, half_width REAL);
+  ended TEXT, budget_seconds REAL, half_width REAL);
 CREATE TABLE IF NOT EXISTS measurement (
   key TEXT NOT NULL REFERENCES cell ON DELETE CASCADE, target TEXT NOT NULL, metric TEXT NOT NULL, value REAL,
   std_error REAL, exact INTEGER NOT NULL, readings INTEGER, PRIMARY KEY (key, target, metric)) WITHOUT ROWID;
@@ -43,37 +44,25 @@ CREATE VIEW IF NOT EXISTS rows AS SELECT
   spec ->> 'batch' AS batch, coalesce(spec ->> 'mode', '') AS mode, spec ->> 'threads' AS threads,
   coalesce(spec ->> 'environment', '') AS environment, kind
 FROM membership JOIN cell USING (key) LEFT JOIN measurement USING (key);
-PRAGMA user_version = {VERSION};
-COMMIT;
 """
+_END_TABLES = f"PRAGMA user_version = {VERSION}; COMMIT;"
 _OWN = {"run", "cell", "measurement", "membership", "experiment"}
 _MAGIC = b"SQLite format 3\0"
 
 
-class Measurement(NamedTuple):
-    """One metric of one cell against one target; `value` None where the metric is undefined.
-
-    A metric of time has no target, and has `readings` behind it, which its row shows as replicates.
-    """
-
-    target: str
-    metric: str
-    value: float | None
-    std_error: float | None
-    exact: bool
-    readings: int | None = None
-
-
 class Done(NamedTuple):
-    """A cell that did not fail: the fingerprint of the code, and for a cell of time, how well it was measured.
+    """A stored cell that did not fail.
 
-    `half_width` is the widest of its intervals, half of it over the median, None below 10 readings. `spent` is the
-    budget in seconds where that ended the measurement, and 0 where the interval did. Of a skipped cell `spent` is 0 if
-    what it lacks may be there the next time, and inf if no budget would help. Both are None for a cell of quality.
+    Attributes:
+      fingerprint: of the code that computed it.
+      end: what ended the measurement; None for a cell of quality, and for a skipped cell that may work next time.
+      budget_seconds: the budget, if it ended the measurement; else None.
+      half_width: half of the widest interval, relative to its median; None below 10 readings.
     """
 
     fingerprint: str
-    spent: float | None
+    end: End | None
+    budget_seconds: float | None
     half_width: float | None
 
 
@@ -115,7 +104,7 @@ class Store:
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
             if not tables:
-                self._connection.executescript(_TABLES)
+                self._connection.executescript(_TABLES + _END_TABLES)
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise self._refusal(str(error)) from error
@@ -140,11 +129,11 @@ class Store:
             self._connection.execute("UPDATE run SET provenance = ? WHERE run = ?", (json.dumps(provenance), run))
 
     def done(self) -> dict[str, Done]:
-        """Returns the keys of all cells that did not fail, each with what tells whether it is good enough."""
+        """Returns key -> precision of the result, for all cells that did not fail."""
         cells = self._connection.execute(
-            "SELECT key, fingerprint, spent, half_width FROM cell WHERE status != 'failed'"
+            "SELECT key, fingerprint, ended, budget_seconds, half_width FROM cell WHERE status != 'failed'"
         )
-        return {key: Done(*rest) for key, *rest in cells}
+        return {key: Done(code, End(ended) if ended else None, *rest) for key, code, ended, *rest in cells}
 
     def save(
         self,
@@ -157,7 +146,8 @@ class Store:
         seconds: float,
         status: str,
         reason: str = "",
-        spent: float | None = None,
+        end: End | None = None,
+        budget_seconds: float | None = None,
         half_width: float | None = None,
     ) -> None:
         """Stores a cell's result in one transaction; replaces an earlier result.
@@ -167,14 +157,17 @@ class Store:
           law, fingerprint, run, seconds: of the estimator, of its code, of this run, in all.
           status: `ok`, `failed` or `skipped`.
           reason: why it failed, or what else there is to say.
-          spent, half_width: of a cell of time, see `Done`.
+          end, budget_seconds, half_width: of a cost cell, see `Done`.
         """
         spec = json.dumps(cell.spec(), sort_keys=True)
         with self._connection:
             self._connection.execute("DELETE FROM cell WHERE key = ?", (cell.key,))
             self._connection.execute(
-                "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (cell.key, cell.kind, spec, law, status, reason, fingerprint, run, seconds, spent, half_width),
+                "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(cell.key, cell.kind, spec, law, status, reason, fingerprint, run, seconds),
+                    *(end, budget_seconds, half_width),
+                ),
             )
             self._connection.executemany(
                 "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?)", ((cell.key, *m) for m in measurements)

@@ -1,4 +1,8 @@
-"""What a timed case calls, built once in a process and called by asv and by pytest-benchmark alike."""
+"""Builds the call that a tracked case times. asv and pytest-benchmark share these functions.
+
+asv runs the benchmarks of the working tree against the installed `subsetgrad` of an older commit, which may lack names
+that the benchmarks use. Such a case is skipped. Every other error fails the case.
+"""
 
 from __future__ import annotations
 
@@ -24,38 +28,41 @@ if TYPE_CHECKING:
 
 Step = Callable[[], Any]
 
-
-class LackingError(NotImplementedError):  # asv's protocol: a `setup` that raises it skips the case
-    """The estimators under test lack what a case needs: the harness judges commits that are older than it, too.
-
-    Any other error of a `setup` fails the case. Nothing is left open here.
-    """
+_NO_PACKAGE = "the installed wheel has no package subsetgrad: older commits called it estimators"
 
 
-@cache  # asv calls setup before every call that it times
-def estimator_step(case: Case, name: str) -> Step:
-    """Returns a step of an estimator, one of `steps.NAMES`, called once: built, compiled and warm.
+class LackingError(NotImplementedError):  # asv skips a case whose `setup` raises NotImplementedError
+    """The installed version of subsetgrad lacks something that a case needs."""
+
+
+@cache  # asv calls `setup` again before each repetition
+def estimator_step(case: Case, step_name: str) -> Step:
+    """Returns a step of an estimator, compiled and called once.
+
+    Args:
+      case: the case, named after an estimator.
+      step_name: one of `steps.NAMES`.
 
     Raises:
-      LackingError: the estimators under test lack it.
+      LackingError: the installed version lacks the estimator.
       ImportError: the framework is not installed.
     """
-    with lacking_is_a_skip(case.subject):
-        step: Step = getattr(_steps(case), name)
+    with skip_if_lacking(case.name):
+        step: Step = getattr(_steps(case), step_name)
         step()
         return step
 
 
 @cache
 def _steps(case: Case) -> Steps:
-    # Imported here: what these import, an older commit's estimators may lack.
+    # Imported here, because these modules import names that an older version may lack.
     import subsetgrad
 
     from .. import backends
     from ..cost.steps import MODES, steps
     from ..experiments.base import parse_selector
 
-    name, params = parse_selector(case.subject)
+    name, params = parse_selector(case.name)
     require(name)
     ops = backends.load(case.backend, "cpu", case.dtype)
     mode = MODES[case.backend][0]
@@ -63,118 +70,121 @@ def _steps(case: Case) -> Steps:
 
 
 def peak_bytes(case: Case) -> int:
-    """Returns the most bytes that a step forward and backward holds; see `memory`.
+    """Returns the peak memory of a step forward and backward, in bytes; see `memory`.
 
     Raises:
-      LackingError: the estimators under test lack it.
+      LackingError: the installed version lacks the estimator.
     """
-    with lacking_is_a_skip(case.subject):
-        built = _steps(case)
-        if built.build is not None:
-            return memory.program_bytes(built.build("total").executable)
+    with skip_if_lacking(case.name):
+        steps = _steps(case)
+        if steps.build is not None:
+            return memory.program_bytes(steps.build("total").executable)
         return memory.peak_bytes(estimator_step(case, "total"), "cpu")
 
 
 def require(name: str) -> None:
-    """Raises LackingError unless the estimators under test have one of this name."""
+    """Raises LackingError unless the installed version has an estimator of this name."""
     import subsetgrad
 
     if name not in {record.name for record in subsetgrad.ESTIMATORS}:
-        raise LackingError(f"no estimator {name!r} in this version of estimators")
+        raise LackingError(f"no estimator {name!r} in this version of subsetgrad")
 
 
 @cache
 def function_step(case: Case) -> Step:
-    """Returns the call of a case whose subject is a function of `subsetgrad.subsets`, called once.
+    """Returns the compiled call of a function of `subsetgrad.subsets`, called once.
 
     Raises:
-      LackingError: the estimators under test lack it.
+      LackingError: the installed version lacks the function.
       ImportError: the framework is not installed.
     """
-    with lacking_is_a_skip(case.subject):
+    with skip_if_lacking(case.name):
         from subsetgrad import subsets
 
         from .. import backends
 
         ops = backends.load(case.backend, "cpu", case.dtype)
-        function = getattr(subsets, case.subject)
+        function = getattr(subsets, case.name)
         rng = np.random.RandomState(0)
         theta = ops.asarray(rng.randn(case.batch, case.n))
-        second = {"covariance_product": rng.randn, "sample": lambda *shape: rng.rand(1, *shape)}.get(case.subject)
-        more = () if second is None else (ops.asarray(second(case.batch, case.n)),)
+        draw_second = {"covariance_product": rng.randn, "sample": lambda *shape: rng.rand(1, *shape)}.get(case.name)
+        arguments = () if draw_second is None else (ops.asarray(draw_second(case.batch, case.n)),)
         compiled = ops.compile(lambda logits, *rest: function(ops, logits, case.k, *rest))
 
         def step() -> Any:
-            return ops.block(compiled(theta, *more))
+            return ops.block(compiled(theta, *arguments))
 
         step()
         return step
 
 
 @contextmanager
-def lacking_is_a_skip(subject: str) -> Iterator[None]:
-    """Raises LackingError where the estimators under test lack a module or a name that the harness uses.
+def skip_if_lacking(name: str) -> Iterator[None]:
+    """Raises LackingError if the benchmarks use a module or a name that the installed subsetgrad lacks.
 
-    One that they use themselves is a defect of theirs, which must not pass for a skip.
+    A name that subsetgrad lacks and uses itself is a defect of that commit: its exception passes through.
+
+    Args:
+      name: the case, for the message.
     """
     try:
         yield
     except (ImportError, AttributeError) as error:
         owner = error.obj if isinstance(error, AttributeError) else error.name
-        name = owner.__name__ if isinstance(owner, ModuleType) else owner
-        if not isinstance(name, str) or not _is_of_estimators(name) or _is_of_estimators(_user(error)):
+        module = owner.__name__ if isinstance(owner, ModuleType) else owner
+        if not isinstance(module, str) or not _in_subsetgrad(module) or _in_subsetgrad(_raised_in(error)):
             raise
-        raise LackingError(f"{subject}: {error}") from error
+        no_package = isinstance(error, ModuleNotFoundError) and module == "subsetgrad"
+        raise LackingError(f"{name}: {_NO_PACKAGE if no_package else error}") from error
 
 
-def _is_of_estimators(module: str) -> bool:
+def _in_subsetgrad(module: str) -> bool:
     return module.split(".")[0] == "subsetgrad"
 
 
-def _user(error: Exception) -> str:
-    """Returns the name of the module whose code raised, or imported what did."""
+def _raised_in(error: Exception) -> str:
+    """Returns the name of the module whose code raised the error, or whose import failed."""
     names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
     return [name for name in names if name.split(".")[0] != "importlib"][-1]
 
 
 @cache
-def settle() -> None:
-    """Holds this process to one core for good, where the system can, and lets it keep its heap (see `machine`).
+def pin_process() -> None:
+    """Pins this process to one core for good, if the system can, and makes it keep freed memory; see `machine`.
 
-    Before a framework starts its threads: OMP_NUM_THREADS=1 would do for torch, but jax has no such setting. Called in
-    the process that asv forks for a case, not before: its parent looks for its end every millisecond, and had better do
-    that elsewhere. Of two equal commits one had marginals 1.5 times as slow, by its heap alone.
+    Call it in the process that asv forks for a case, before a framework starts its threads. asv itself should stay on
+    another core, because it polls every millisecond for the end of this process. OMP_NUM_THREADS=1 would suffice for
+    torch, and jax has no such setting.
     """
-    machine.settle_heap()
-    if machine.pins():
+    machine.keep_freed_memory()
+    if machine.can_pin():
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def seconds() -> float:
-    """Returns a clock's reading that stands still while the calling thread waits for a core that another program has.
+def seconds_without_waits() -> float:
+    """Returns a clock's reading that excludes the time for which the calling thread waits for a busy core.
 
-    Linux counts that wait, a thread at a time (`/proc/thread-self/schedstat`: nanoseconds run, waited, slices; 6 µs a
-    reading); elsewhere it is the plain clock. What sleeps or blocks counts. asv compares commits on machines that do
-    other work, too: beside five busy programs the plain clock's medians of equal steps differed by a factor of 5. A
-    thread of jax that waits while its caller sleeps is not seen: the sum over threads would count one wait several
-    times.
+    asv compares commits on machines that do other work as well, where the plain clock can be wrong by a factor of 5.
+    Linux counts these waits for each thread in `/proc/thread-self/schedstat` (nanoseconds running, nanoseconds waiting,
+    time slices). Other systems have the plain clock. Time in which the thread sleeps or blocks counts. Waits of other
+    threads stay included: their sum would subtract simultaneous waits several times.
     """
     now = time.perf_counter()
     try:
-        # Opened anew: a file kept open stays that of the thread that opened it, in a fork that of its parent.
-        counts = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        # Opened at each call: an open file would belong to the thread that opened it, also in a forked process.
+        schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
     except OSError:
         return now
     try:
-        return now - int(os.read(counts, 64).split()[1]) * 1e-9
+        return now - int(os.read(schedstat, 64).split()[1]) * 1e-9
     finally:
-        os.close(counts)
+        os.close(schedstat)
 
 
 def preload() -> None:
-    """Imports the installed frameworks if asv is running, so that it forks its cases from a process that has them.
+    """Imports the installed frameworks if asv is running, so that the processes that it forks need not import them.
 
-    Imported, not used: a fork of a process in which jax has started its threads hangs.
+    jax is imported and not used: a fork hangs if jax has started its threads before.
     """
     if os.environ.get("ASV"):
         for name in ("torch", "jax"):

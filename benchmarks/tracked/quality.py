@@ -1,16 +1,35 @@
-"""The quality that asv follows: one problem, each estimator's metrics, computed once for all look-ups."""
+"""The quality that asv follows: one problem, and each estimator's metrics on it, computed once for all benchmarks."""
 
 from __future__ import annotations
 
-from .asv_common import LackingError, lacking_is_a_skip, require
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .asv_common import LackingError, require, skip_if_lacking
 from .cases import BACKENDS, QUALITY
 
 METRICS = ("bias", "variance", "error")
-REPLICATES = 2_000  # where moments are sampled; their noise comes from the seed, so that more would change little
-# What is below is rounding, and asv would call 1e-16 where 0 was infinitely worse.
+# Used where moments are sampled. The seed fixes their noise, so that more replicates would hardly change the history.
+REPLICATES = 2_000
+# Round to 9 digits: a value that moves from 0 to 1e-16 would look like an infinite regression to asv.
 _DIGITS = 9
 
-Quality = dict[str, dict[str, float] | str]  # label -> metrics, or why there are none
+
+class Entry(NamedTuple):
+    """An estimator's metrics on a backend; empty if `lacking` or `failure` gives a reason.
+
+    Attributes:
+      metrics: metric -> value.
+      lacking: what the installed version of subsetgrad lacks.
+      failure: the exception that the estimator raised.
+    """
+
+    metrics: Mapping[str, float] = {}
+    lacking: str = ""
+    failure: str = ""
+
+
+Quality = dict[str, Entry]  # label -> entry
 
 
 def label(selector: str, backend: str) -> str:
@@ -22,21 +41,14 @@ LABELS = tuple(label(selector, backend) for selector in QUALITY for backend in B
 
 
 def measure_all() -> Quality:
-    """Returns label -> the metrics against the conditional Poisson law, or the reason why an estimate failed.
+    """Returns the entry of every estimator on every backend, measured against the conditional Poisson distribution."""
+    return {label(selector, backend): _entry(selector, backend) for selector in QUALITY for backend in BACKENDS}
 
-    An estimator that the commit under test lacks is left out.
-    """
-    found: Quality = {}
-    for selector in QUALITY:
-        for backend in BACKENDS:
-            try:
-                with lacking_is_a_skip(selector):
-                    found[label(selector, backend)] = _measure(selector, backend)
-            except LackingError:
-                continue
-            except Exception as error:  # one estimator's failure is its own
-                found[label(selector, backend)] = f"{type(error).__name__}: {error}"
-    return found
+
+def skip_if_entry_lacks(quality: Quality, name: str) -> None:
+    """Raises LackingError if the installed version of subsetgrad lacks the estimator of this label."""
+    if quality[name].lacking:
+        raise LackingError(quality[name].lacking)
 
 
 def look_up(quality: Quality, name: str, metric: str) -> float:
@@ -45,10 +57,19 @@ def look_up(quality: Quality, name: str, metric: str) -> float:
     Raises:
       RuntimeError: its measurement failed.
     """
-    found = quality[name]
-    if isinstance(found, str):
-        raise RuntimeError(f"{name}: {found}")
-    return found[metric]
+    if quality[name].failure:
+        raise RuntimeError(f"{name}: {quality[name].failure}")
+    return quality[name].metrics[metric]
+
+
+def _entry(selector: str, backend: str) -> Entry:
+    try:
+        with skip_if_lacking(selector):
+            return Entry(_measure(selector, backend))
+    except LackingError as error:
+        return Entry(lacking=str(error))
+    except Exception as error:  # the other estimators are measured all the same
+        return Entry(failure=f"{type(error).__name__}: {error}")
 
 
 def _measure(selector: str, backend: str) -> dict[str, float]:
@@ -58,10 +79,10 @@ def _measure(selector: str, backend: str) -> dict[str, float]:
     from ..results.names import CONDITIONAL_POISSON
 
     require(parse_selector(selector)[0])
-    one = FIGURE1.adapt(estimators=(selector,), seeds=FIGURE1.seeds[:1])
-    (cell,) = plan(one, (backend,), REPLICATES).cells
-    found = {row.metric: row.value for row in quality_of(cell) if row.target == CONDITIONAL_POISSON}
-    known = {metric: value for metric in METRICS if (value := found[metric]) is not None}
-    if len(known) < len(METRICS):  # NaN would be a skip to asv, which says nothing of it
-        raise ValueError(f"no value of {', '.join(metric for metric in METRICS if metric not in known)}")
-    return {metric: round(value, _DIGITS) for metric, value in known.items()}
+    experiment = FIGURE1.adapt(estimators=(selector,), seeds=FIGURE1.seeds[:1])
+    (cell,) = plan(experiment, (backend,), REPLICATES).cells
+    values = {row.metric: row.value for row in quality_of(cell) if row.target == CONDITIONAL_POISSON}
+    undefined = [metric for metric in METRICS if values[metric] is None]
+    if undefined:  # asv would take NaN for a skipped case and show no reason
+        raise ValueError(f"no value of {', '.join(undefined)}")
+    return {metric: round(value, _DIGITS) for metric in METRICS if (value := values[metric]) is not None}

@@ -1,15 +1,28 @@
 """Gradient estimators for k-subset sampling, on PyTorch and JAX, behind one interface.
 
+`subsetgrad.torch` and `subsetgrad.jax` are for models; `subsetgrad.base` shows how to write an estimator, and the names
+that its author needs can be imported from here. Importing this package imports no framework.
+
 Letters, everywhere: n items, k chosen; theta `[B, n]` logits, B independent rows; S samples averaged inside one
-estimate; R replicates, independent estimates of one row. Importing this package imports no framework.
+estimate; R replicates, independent estimates of one row.
 """
 
 from __future__ import annotations
 
 import importlib
 
-from .base import SUBSET as SUBSET
-from .base import Estimator, Subset
+from .base import (
+    Estimate,
+    Estimator,
+    Pathwise,
+    pathwise,
+    perturbed_top_k,
+    pickle_by_name,
+    relaxed,
+    sample_z,
+    score_function,
+)
+from .draws import SUBSET, Subset
 from .families.exact_gradient import EXACT_ENUM
 from .families.imle import AIMLE, IMLE_GUMBEL, IMLE_SOG
 from .families.perturbed import PERTURBED_OPT
@@ -23,8 +36,34 @@ from .families.simple import (
     SIMPLE_F,
 )
 from .families.straight_through import STE, STE_GUMBEL, STGS
+from .noise import (
+    EXPONENTIAL,
+    GUMBEL,
+    NORMAL,
+    Noise,
+    sum_of_gamma,
+)
+from .parameters import find_record
 
-__all__ = ["ESTIMATORS", "SUBSET", "Estimator", "Subset", "get"]
+__all__ = [
+    "ESTIMATORS",
+    "EXPONENTIAL",
+    "GUMBEL",
+    "NORMAL",
+    "SUBSET",
+    "Estimate",
+    "Estimator",
+    "Noise",
+    "Pathwise",
+    "Subset",
+    "get",
+    "pathwise",
+    "perturbed_top_k",
+    "relaxed",
+    "sample_z",
+    "score_function",
+    "sum_of_gamma",
+]
 
 ESTIMATORS: tuple[Estimator, ...] = (
     EXACT_ENUM,
@@ -46,8 +85,6 @@ ESTIMATORS: tuple[Estimator, ...] = (
     L2X,
     PERTURBED_OPT,
 )
-# The name by which `get` finds a record again; of plug-ins, those that it has found.
-FOUND_AS: dict[Estimator, str] = {estimator: estimator.name for estimator in ESTIMATORS}
 
 
 def get(name: str) -> Estimator:
@@ -61,14 +98,11 @@ def get(name: str) -> Estimator:
     """
     if ":" in name:
         return _plugin(name)
-    for estimator in ESTIMATORS:
-        if estimator.name == name:
-            return estimator
-    known = ", ".join(estimator.name for estimator in ESTIMATORS)
-    raise ValueError(f"unknown estimator {name!r}; known: {known}; or package.module:NAME for one of your own")
+    return find_record("estimator", name, ESTIMATORS, "; or package.module:NAME for one of your own")
 
 
 def _plugin(name: str) -> Estimator:
+    """Returns the record that `package.module:NAME` names."""
     module_name, attribute = name.split(":", 1)
     if not module_name or module_name.startswith("."):
         raise ValueError(f"estimator {name!r}: {module_name!r} is not a module's full name; write package.module:NAME")
@@ -76,12 +110,16 @@ def _plugin(name: str) -> Estimator:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not module_name.startswith(error.name):
-            raise  # the module exists; something that it imports does not
+            raise  # the module exists, but a module that it imports does not
         raise ValueError(f"estimator {name!r}: no module {module_name!r} on the import path") from error
     if not hasattr(module, attribute):
         raise ValueError(f"estimator {name!r}: module {module_name!r} has no {attribute!r}")
     record = getattr(module, attribute)
     if not isinstance(record, Estimator):
-        raise ValueError(f"estimator {name!r} is a {type(record).__name__}, not an subsetgrad.Estimator")
-    FOUND_AS.setdefault(record, name)
+        raise ValueError(f"estimator {name!r} is a {type(record).__name__}, not a subsetgrad.Estimator")
+    pickle_by_name(record, get, name)
     return record
+
+
+for _record in ESTIMATORS:
+    pickle_by_name(_record, get, _record.name)

@@ -1,4 +1,7 @@
-"""What the torch layer and the jax functions share: one sample with its backward pass, one loss with its gradient."""
+"""The code that the torch layer and the jax functions share: a sample with its backward pass, a loss with its gradient.
+
+Nothing here imports a framework; `subsetgrad.torch` and `subsetgrad.jax` add what is different between them.
+"""
 
 from __future__ import annotations
 
@@ -16,39 +19,46 @@ from .draws import (
 )
 from .noise import Draw
 from .ops import Array, Ops
-from .subsets.checks import check_count, check_static, valid_rows
+from .subsets.checks import check_static, valid_rows
 
 
-def record_of(
-    estimator: str | Estimator,
+def find_estimator(estimator: str | Estimator) -> Estimator:
+    """Returns the record that a user named, or the record itself.
+
+    Raises:
+      ValueError: no estimator has that name.
+    """
+    return get(estimator) if isinstance(estimator, str) else estimator
+
+
+def check_settings(
+    record: Estimator,
     k: int,
     samples: int | None,
     params: Mapping[str, Any] | None,
     more_params: Mapping[str, Any],
-) -> tuple[Estimator, dict[str, Any]]:
-    """Returns the record and all its parameters; k and the number of samples are checked, too.
+) -> dict[str, Any]:
+    """Returns all parameters of the estimator, after checking them, k and the number of samples.
 
     Raises:
-      TypeError, ValueError: unknown estimator or parameter, a parameter given twice, a k the estimator is not defined
-        for, samples < 1.
+      TypeError: k is no int.
+      ValueError: the estimator is not defined for k; samples < 1; an unknown or invalid parameter, or one given twice.
     """
-    record = get(estimator) if isinstance(estimator, str) else estimator
-    check_count(k)
-    if k < 0:
-        raise ValueError(f"k={k} is negative; it is at least 0, and at most the number of items")
+    record.check_k(k)
     if samples is not None and (not isinstance(samples, int) or isinstance(samples, bool) or samples < 1):
-        raise ValueError(f"samples={samples!r} is no number of samples; it is an int of at least 1")
-    if record.k not in ("any", k):
-        raise ValueError(f"k={k}: {record.name} is defined for k={record.k} only")
+        raise ValueError(f"samples={samples!r} is not a number of samples; pass an int of at least 1, or None for one")
     params = params or {}
     twice = sorted(params.keys() & more_params)
     if twice:
         raise ValueError(f"{record.name}: {twice[0]!r} is given twice, in params and by keyword; leave one of them out")
-    return record, record.resolve_params({**params, **more_params})
+    return record.resolve_params({**params, **more_params})
 
 
 def has_sample_path(record: Estimator, k: int, params: Mapping[str, Any]) -> bool:
-    """Returns whether a sample alone has a backward pass: the rule needs nothing of f but the cotangent."""
+    """Returns whether a sample has a backward pass without f.
+
+    It has one if the estimator's rule uses only the gradient of f at the sample, which is the cotangent that arrives.
+    """
     declared = record.draws_for(k, params).values()
     return isinstance(record.estimate, Pathwise) and not any(isinstance(d, Subset) and d.logits for d in declared)
 
@@ -67,38 +77,43 @@ def sample(
 ) -> Array:
     """Returns samples `[S, ..., n]` with the estimator's backward pass.
 
-    The rule acts on the cotangent that arrives, sample by sample: where a user takes a mean over samples or rows, it
-    comes scaled, and a step size inside a rule meets the scaled one. `expectation` does not have this problem.
+    The rule takes the cotangent of each sample for the gradient of f there. If the user averages over samples or rows,
+    the cotangents are smaller than the gradients by that factor, which matters to rules with a step size. `loss` gives
+    rules the gradient of f itself.
 
     Args:
       record: the estimator.
-      ops, theta: `[..., n]`.
+      ops: the backend.
+      theta: `[..., n]` logits.
       draw: `ops.draw(key)`.
-      k, samples, params: k, S and all parameters.
-      state: of the estimator, `[B]` arrays for the flattened rows.
+      k: items chosen.
+      samples: S.
+      params: all parameters of the estimator.
+      state: of an estimator that has one, `[B]` arrays for the flattened rows.
       keep_state: called with the next state in the backward pass.
 
     Raises:
-      TypeError: the estimator has no gradient path without f.
+      TypeError: the estimator needs f for its backward pass.
     """
     check_static(ops, theta, k)
     rows = ops.xp.reshape(theta, (-1, theta.shape[-1]))
     if k == 0:
-        # Nothing to choose: zeros, tied to theta so that a backward pass finds its way.
-        nothing = ops.xp.zeros_like(theta) * ops.xp.where(ops.xp.isfinite(theta), theta, 0.0)
-        nothing = ops.xp.where(valid_rows(ops, theta, k)[..., None], nothing, ops.xp.nan)
-        return ops.xp.broadcast_to(nothing, (samples, *theta.shape))
+        # The empty subset, multiplied by theta so that a backward pass reaches theta, with gradient 0.
+        empty = ops.xp.zeros_like(theta) * ops.xp.where(ops.xp.isfinite(theta), theta, 0.0)
+        empty = ops.xp.where(valid_rows(ops, theta, k)[..., None], empty, ops.xp.nan)
+        return ops.xp.broadcast_to(empty, (samples, *theta.shape))
     estimate = record.estimate
     if not isinstance(estimate, Pathwise) or not has_sample_path(record, k, params):
         needs = " and ".join(sorted(record.needs))
         raise TypeError(
-            f"{record.name} has no backward pass through a sample alone: it estimates from f itself ({needs}). "
-            "Use expectation(theta, f), which gives it f"
+            f"{record.name} has no backward pass through a sample alone: its estimate is computed from f ({needs}). "
+            "Use expectation(theta, f), which passes f to it"
         )
-    raw = raw_draws(record, draw, ops.xp, samples=samples, rows=rows.shape[0], n=rows.shape[1], k=k, params=params)
-    draws = resolve_draws(record, ops, rows, raw, None, k=k, params=params)
-    # Draws and state are arguments of the rule, not its closure: jax's transformations must see them.
-    names, held = tuple(draws), dict(state or {})
+    declared = record.draws_for(k, params)
+    raw = raw_draws(declared, draw, ops.xp, samples=samples, rows=rows.shape[0], n=rows.shape[1])
+    draws = resolve_draws(declared, ops, rows, raw, None, k=k, params=params)
+    # Draws and state are arguments of `forward` and `backward`, because jax's transformations cannot trace a closure.
+    names, state_arrays = tuple(draws), dict(state or {})
 
     def forward(logits: Array, *values: Array) -> Array:
         return estimate.sample(ops, logits, dict(zip(names, values, strict=False)), k=k, **params)
@@ -106,15 +121,15 @@ def sample(
     def backward(rule: Callable[..., tuple[Array, Any]], logits: Array, *saved: Array) -> Array:
         *values, z, z_bar = saved
         drawn = dict(zip(names, values, strict=False))
-        before = dict(zip(held, values[len(names) :], strict=True)) if held else None
-        gradient, next_state = rule(ops, logits, z, z_bar, drawn, k=k, state=before, **params)
+        previous = dict(zip(state_arrays, values[len(names) :], strict=True)) if state_arrays else None
+        gradient, next_state = rule(ops, logits, z, z_bar, drawn, k=k, state=previous, **params)
         keep_state(next_state)
-        # The rule is a mean over samples; the chain rule sums over them.
+        # The rule returns a mean over samples, and the chain rule needs the sum.
         return ops.xp.where(logits == -ops.xp.inf, 0.0, z.shape[0] * gradient)
 
-    through = forward if estimate.rule is None else ops.custom_vjp(forward, partial(backward, estimate.rule))
-    z = through(rows, *draws.values(), *held.values())
-    z = ops.xp.broadcast_to(z, (samples, *z.shape[1:]))  # a deterministic point stands for all samples
+    differentiable = forward if estimate.rule is None else ops.custom_vjp(forward, partial(backward, estimate.rule))
+    z = differentiable(rows, *draws.values(), *state_arrays.values())
+    z = ops.xp.broadcast_to(z, (samples, *z.shape[1:]))  # a deterministic estimator returns one point for all samples
     z = ops.xp.where(valid_rows(ops, rows, k)[..., None], z, ops.xp.nan)
     return ops.xp.reshape(z, (z.shape[0], *theta.shape))
 
@@ -131,15 +146,19 @@ def loss(
     params: Mapping[str, Any],
     state: Any = None,
 ) -> tuple[Array, Any]:
-    """Returns `(loss [...], state)`, an estimate of E f(z) with the estimator's gradient; arguments as `sample`.
+    """Returns `(loss [...], state)`, an estimate of E f(z) with the estimator's gradient.
 
-    f maps `[S, ..., n]` to `[S, ...]`, samples and rows independent.
+    f maps `[S, ..., n]` to `[S, ...]`, samples and rows independent. The other arguments are those of `sample`.
+
+    Raises:
+      ValueError: f returns another shape.
     """
     check_static(ops, theta, k)
     xp, batch = ops.xp, tuple(theta.shape[:-1])
     rows = xp.reshape(theta, (-1, theta.shape[-1]))
 
-    def flat(points: Array) -> Array:
+    def flat_f(points: Array) -> Array:
+        """Returns f at points `[S, B, n]`, the leading axes of theta flattened to B, as `[S, B]`."""
         values = f(xp.reshape(points, (points.shape[0], *batch, points.shape[-1])))
         if tuple(values.shape) != (points.shape[0], *batch):
             raise ValueError(
@@ -148,23 +167,15 @@ def loss(
             )
         return xp.reshape(values, points.shape[:-1])
 
-    raw = raw_draws(
-        record,
-        draw,
-        xp,
-        samples=record.samples(samples),
-        rows=rows.shape[0],
-        n=rows.shape[1],
-        k=k,
-        params=params,
-    )
-    draws = resolve_draws(record, ops, ops.stop_gradient(rows), raw, flat, k=k, params=params)
-    value, state = expectation(record, ops, rows, flat, draws, k=k, params=params, state=state)
+    declared = record.draws_for(k, params)
+    raw = raw_draws(declared, draw, xp, samples=record.samples(samples), rows=rows.shape[0], n=rows.shape[1])
+    draws = resolve_draws(declared, ops, ops.stop_gradient(rows), raw, flat_f, k=k, params=params)
+    value, state = expectation(record, ops, rows, flat_f, draws, k=k, params=params, state=state)
     return xp.reshape(value, batch), state
 
 
 def most_likely(ops: Ops, theta: Array, k: int) -> Array:
-    """Returns the most likely subset, the top-k of the logits, `[..., n]`; no gradient."""
+    """Returns the most likely subset, the k largest logits, `[..., n]`; it has no gradient."""
     check_static(ops, theta, k)
     mask = ops.top_k_mask(ops.stop_gradient(theta), k)
     return ops.xp.where(valid_rows(ops, theta, k)[..., None], mask, ops.xp.nan)

@@ -1,4 +1,31 @@
-"""The `Estimator` record, and how an estimate is made from it: `evaluate`, `expectation`.
+"""The `Estimator` record, its builders, and `evaluate` and `expectation`, which make an estimate from it.
+
+An author of an estimator writes a rule and declares a record. This one is REINFORCE with a constant baseline:
+
+```python
+from subsetgrad import SUBSET, Estimator, score_function, subsets
+
+
+def rule(ops, theta, z, v, *, k, baseline):  # theta [B, n], samples z [S, B, n], values v = f(z) [S, B]
+    score = z - subsets.marginals(ops, theta, k)
+    return ops.xp.mean((v - baseline)[..., None] * score, axis=0)  # the gradient [B, n]
+
+
+SFE_BASELINE = Estimator(
+    name="sfe_baseline",
+    law="conditional_poisson",  # the distribution of the samples
+    target="conditional_poisson",  # the distribution whose expectation is differentiated
+    estimate=score_function(rule),
+    draws={"z": SUBSET},  # an exact sample
+    needs=frozenset({"values"}),  # of f
+    unbiased_for="any",  # any f
+    params={"baseline": 0.0},
+    source="Williams 1992 (REINFORCE), with a constant baseline",
+)
+```
+
+`subsetgrad.torch.SubsetLayer(SFE_BASELINE, k=2, baseline=1.5)` uses it, and so do the functions of `subsetgrad.jax`.
+CONTRIBUTING.md says how to test a record and how to add it to the package.
 
 Letters: n items, k chosen; B rows of theta, independent; S samples averaged inside one estimate; M points at which the
 objective is evaluated for the loss. An objective `f` maps `[S, B, n]` to `[S, B]`, samples and rows independent.
@@ -9,11 +36,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from .draws import SUBSET as SUBSET
 from .draws import Draws, Objective
-from .draws import Subset as Subset
 from .ops import Array, Ops
 from .parameters import Range, resolve
 from .subsets.checks import check_k, valid_rows
@@ -24,27 +49,45 @@ FUNCTIONALS = ("mean_of_f", "f_of_mean")
 UNBIASED_FOR = ("any", "quadratic", "affine", "nothing")
 
 
-@dataclass(frozen=True, eq=False)  # compared and hashed by identity: compiled functions are cached per record
-class Estimator:
-    """What an estimator is and what it claims; the conformance suite holds it to every word.
+class Estimate(NamedTuple):
+    """An estimate of the gradient of each row, and the points at which the loss is evaluated.
 
     Attributes:
-      name: lower-case id in results, never reused.
-      law: of a forward sample, one of `LAWS`.
-      target: the law (one of `LAWS`) whose expectation's gradient is estimated.
-      estimate: `(ops, theta [B, n], draws, f, *, k, state, **params) -> (points [M, B, n], weights [M, B],
-        gradient [B, n], state)`; see `pathwise`, `relaxed`, `score_function`.
-      draws: name -> `SUBSET` or a noise; or `(k, **params) -> ` such a mapping, where it depends on them.
-      needs: subset of values (f at k-hot points), gradient (of f there), relaxed (f and its gradient elsewhere).
-      unbiased_for: for its target: any f, quadratic f, affine f, or nothing.
+      points: `[M, B, n]`.
+      weights: `[M, B]`; the loss is the weighted sum of f over the points.
+      gradient: `[B, n]`.
+      state: the next state; None for an estimator without state.
+    """
+
+    points: Array
+    weights: Array
+    gradient: Array
+    state: Any
+
+
+@dataclass(frozen=True, eq=False)  # compared and hashed by identity: compiled functions are cached per record
+class Estimator:
+    """An estimator and its claims. The conformance suite tests every claim.
+
+    Attributes:
+      name: lower-case id, under which results are stored; it is never reused for another estimator.
+      law: the distribution of a forward sample, one of `LAWS`.
+      target: the distribution whose expectation is differentiated, one of `LAWS`.
+      estimate: `(ops, theta [B, n], draws, f, *, k, state, **params) -> Estimate`, or a plain tuple of its four
+        fields; `pathwise`, `relaxed` and `score_function` build such a function.
+      draws: name -> `SUBSET` or a noise; or `(k, **params) -> ` such a mapping, where it depends on k or parameters.
+      needs: a subset of `values` (of f at k-hot points), `gradient` (of f at k-hot points) and `relaxed` (f and its
+        gradient at other points).
+      unbiased_for: the objectives for which it estimates the target without bias: `any`, `quadratic`, `affine` or
+        `nothing`.
       source: paper, equation or algorithm number.
-      functional: `mean_of_f`: E f(z); `f_of_mean`: f(E z).
-      k: `any`, or 1.
-      samples_min: smallest S.
-      shift_invariant: adding a constant to a row of theta changes nothing (at the default parameters).
-      backends: where it runs.
-      params: name -> default; the default's type is the parameter's.
-      ranges: name -> what the parameter may be.
+      functional: the quantity that is differentiated: `mean_of_f` for E f(z), `f_of_mean` for f(E z).
+      k: `any`, or 1 for an estimator of one item.
+      samples_min: the smallest S for which it is defined.
+      shift_invariant: whether adding a constant to a row of theta changes nothing, at the default parameters.
+      backends: the frameworks on which it runs.
+      params: name -> default; a value must have the type of its default.
+      ranges: name -> the values that the parameter may take.
       law_logits: `(ops, theta, **params) -> logits` of law and target, where these are not theta itself.
       initial_state: `(ops, theta) -> dict of [B] arrays`, or None for an estimator without state.
     """
@@ -52,7 +95,7 @@ class Estimator:
     name: str
     law: str
     target: str
-    estimate: Callable[..., tuple[Array, Array, Array, Any]]
+    estimate: Callable[..., Estimate | tuple[Array, Array, Array, Any]]
     draws: Draws | Callable[..., Draws]
     needs: frozenset[str]
     unbiased_for: str
@@ -68,7 +111,7 @@ class Estimator:
     initial_state: Callable[[Ops, Array], dict[str, Array]] | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError if the record says what is not in the vocabulary."""
+        """Raises ValueError if a field has a value outside its vocabulary."""
         vocabulary: tuple[tuple[str, bool, str], ...] = (
             ("law", self.law in LAWS, f"one of {', '.join(LAWS)}"),
             ("target", self.target in LAWS, f"one of {', '.join(LAWS)}"),
@@ -77,45 +120,53 @@ class Estimator:
             ("functional", self.functional in FUNCTIONALS, f"one of {', '.join(FUNCTIONALS)}"),
             ("k", self.k in ("any", 1), "'any' or 1"),
             ("samples_min", self.samples_min >= 1, "at least 1"),
-            ("ranges", set(self.ranges) <= set(self.params), "of parameters"),
+            ("ranges", set(self.ranges) <= set(self.params), "ranges of declared parameters"),
         )
         for name, holds, allowed in vocabulary:
             if not holds:
                 raise ValueError(f"estimator {self.name!r}: {name}={getattr(self, name)!r} must be {allowed}")
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Returns how to copy and pickle: by name where `get` knows it, so that a saved model finds its estimator."""
-        from . import FOUND_AS, get
-
-        return (get, (FOUND_AS[self],)) if self in FOUND_AS else super().__reduce__()
+        """Returns how to copy and pickle the record: by name if it has one, so that a saved model can be loaded."""
+        return _PICKLED_AS.get(self) or super().__reduce__()
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns all parameters: the given ones, checked, and the other defaults; see `parameters.resolve`."""
+        """Returns all parameters: the given values, checked, and the defaults of the others."""
         return resolve(self.name, self.params, self.ranges, given)
 
-    def check_size(self, n: int, k: int) -> None:
-        """Raises ValueError if the estimator is not defined for this n and k."""
+    def check_k(self, k: Any, n: int | None = None) -> None:
+        """Raises TypeError or ValueError if the estimator is not defined for this k, and this n where it is known."""
         check_k(k, n)
         if self.k not in ("any", k):
             raise ValueError(f"k={k}: {self.name} is defined for k={self.k} only")
 
     def draws_for(self, k: int, params: Mapping[str, Any]) -> Draws:
-        """Returns the declared draws at these parameters."""
+        """Returns the draws that are declared for this k and these parameters."""
         return self.draws(k, **params) if callable(self.draws) else self.draws
 
     def samples(self, wanted: int) -> int:
-        """Returns S: as wanted, but at least `samples_min`."""
+        """Returns the number of samples S to use: the wanted one, but at least `samples_min`."""
         return max(wanted, self.samples_min)
+
+
+# Record -> the function that returns it, and the argument of that function.
+_PICKLED_AS: dict[Estimator, tuple[Callable[[str], Estimator], tuple[str]]] = {}
+
+
+def pickle_by_name(record: Estimator, get: Callable[[str], Estimator], name: str) -> None:
+    """Lets the record be pickled as `get(name)`; the first name given to a record stays."""
+    _PICKLED_AS.setdefault(record, (get, (name,)))
 
 
 @dataclass(frozen=True)
 class Pathwise:
-    """An estimate through samples: usable with a known f, and as a layer's backward pass.
+    """An estimate that goes through samples, usable with a known f and as the backward pass of a layer.
 
     Attributes:
       sample: `(ops, theta, draws, *, k, **params) -> [S, B, n]`.
-      rule: `(ops, theta, z, g [S, B, n], draws, *, k, state, **params) -> (gradient [B, n], state)`, with g the
-        unscaled per-sample gradient of f, and the result a mean over samples; None: backpropagate through `sample`.
+      rule: `(ops, theta, z, g [S, B, n], draws, *, k, state, **params) -> (gradient [B, n], state)`. g is the gradient
+        of f at each sample, not divided by S; the returned gradient is a mean over samples. If rule is None, the
+        gradient comes from backpropagation through `sample`.
     """
 
     sample: Callable[..., Array]
@@ -123,8 +174,8 @@ class Pathwise:
 
     def __call__(
         self, ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any, **params: Any
-    ) -> tuple[Array, Array, Array, Any]:
-        """Returns points, weights, gradient and state; see `Estimator.estimate`."""
+    ) -> Estimate:
+        """Returns the estimate; see `Estimator.estimate`."""
         xp = ops.xp
         if self.rule is None:
 
@@ -137,15 +188,15 @@ class Pathwise:
             points = self.sample(ops, theta, draws, k=k, **params)
             g = gradient_at(ops, f, points)
             gradient, state = self.rule(ops, theta, points, g, draws, k=k, state=state, **params)
-        return points, uniform_weights(ops, points), gradient, state
+        return Estimate(points, uniform_weights(ops, points), gradient, state)
 
 
 def pathwise(sample: Callable[..., Array], rule: Callable[..., Array]) -> Pathwise:
-    """Returns the estimate that maps samples and the gradient of f there to a gradient, without state.
+    """Returns the estimate of a rule without state that maps samples and the gradient of f at them to a gradient.
 
     Args:
       sample: `(ops, theta, draws, *, k, **params) -> [S, B, n]`.
-      rule: `(ops, theta, z, g, draws, *, k, **params) -> [B, n]`; see `Pathwise`.
+      rule: `(ops, theta, z, g, draws, *, k, **params) -> [B, n]`; g is described in `Pathwise`.
     """
 
     def stateless(*args: Any, state: Any, **kwargs: Any) -> tuple[Array, Any]:
@@ -159,8 +210,8 @@ def relaxed(sample: Callable[..., Array]) -> Pathwise:
     return Pathwise(sample, None)
 
 
-def score_function(rule: Callable[..., Array]) -> Callable[..., tuple[Array, Array, Array, Any]]:
-    """Returns the estimate from values of f at the draw `z` alone.
+def score_function(rule: Callable[..., Array]) -> Callable[..., Estimate]:
+    """Returns the estimate of a rule that uses only the values of f at the draw named `z`.
 
     Args:
       rule: `(ops, theta, z [S, B, n], v [S, B], *, k, **params) -> [B, n]`, with v = f(z).
@@ -168,31 +219,34 @@ def score_function(rule: Callable[..., Array]) -> Callable[..., tuple[Array, Arr
 
     def estimate(
         ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any, **params: Any
-    ) -> tuple[Array, Array, Array, Any]:
+    ) -> Estimate:
         z = draws["z"]
         gradient = rule(ops, theta, z, ops.stop_gradient(f(z)), k=k, **params)
-        return z, uniform_weights(ops, z), gradient, state
+        return Estimate(z, uniform_weights(ops, z), gradient, state)
 
     return estimate
 
 
 def gradient_at(ops: Ops, f: Objective, points: Array) -> Array:
-    """Returns ∇f at each point, `[S, B, n]`, unscaled: samples and rows of f are independent."""
+    """Returns ∇f at each point, `[S, B, n]`.
+
+    One gradient of the sum over all points gives them all, since samples and rows of f are independent.
+    """
     return ops.value_and_grad(lambda z: ops.xp.sum(f(z)))(ops.stop_gradient(points))[1]
 
 
 def uniform_weights(ops: Ops, points: Array) -> Array:
-    """Returns weights 1/S, `[S, B]`."""
+    """Returns the weights `[S, B]` of a plain mean, 1/S each."""
     return ops.xp.full_like(points[..., 0], 1 / points.shape[0])
 
 
 def perturbed_top_k(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, **_: Any) -> Array:
-    """Returns top_k(theta + noise): the forward sample of an estimator that declares one additive `noise`."""
+    """Returns top_k(theta + noise), the forward sample of an estimator that declares one additive draw `noise`."""
     return ops.top_k_mask(theta + draws["noise"], k)
 
 
 def sample_z(ops: Ops, theta: Array, draws: Mapping[str, Array], **_: Any) -> Array:
-    """Returns the draw named `z`: the forward sample of an estimator on exact samples."""
+    """Returns the draw named `z`, the forward sample of an estimator that declares an exact sample."""
     del ops, theta
     return draws["z"]
 
@@ -207,20 +261,30 @@ def evaluate(
     k: int,
     params: Mapping[str, Any],
     state: Any = None,
-) -> tuple[Array, Array, Array, Any]:
-    """Returns points `[M, B, n]`, weights `[M, B]`, the gradient estimate `[B, n]` and the next state.
+) -> Estimate:
+    """Returns the estimate of an estimator, with invalid rows set to NaN.
 
-    The gradient is 0 where theta is -inf: an item that is never chosen has none. Rows that are invalid come out NaN.
+    The gradient is 0 where theta is -inf, since an item that is never chosen has no influence.
+
+    Args:
+      estimator: the record.
+      ops: the backend.
+      theta: `[B, n]` logits.
+      draws: from `draws.resolve_draws`.
+      f: the objective.
+      k: items chosen.
+      params: all parameters, from `Estimator.resolve_params`.
+      state: of an estimator that has one, from `initial_state` or the previous estimate.
     """
     xp = ops.xp
     theta = ops.stop_gradient(theta)
-    if k == 0:  # nothing to choose: one point, no gradient
+    if k == 0:  # the empty subset is the only point, and the gradient is 0
         nothing = xp.where(valid_rows(ops, theta, k)[..., None], xp.zeros_like(theta), xp.nan)
-        return nothing[None], xp.ones_like(nothing[None, ..., 0]), nothing, state
+        return Estimate(nothing[None], xp.ones_like(nothing[None, ..., 0]), nothing, state)
     points, weights, gradient, state = estimator.estimate(ops, theta, draws, f, k=k, state=state, **params)
     valid = valid_rows(ops, theta, k)[..., None]
     gradient = xp.where(theta == -xp.inf, 0.0, gradient)
-    return xp.where(valid, points, xp.nan), weights, xp.where(valid, gradient, xp.nan), state
+    return Estimate(xp.where(valid, points, xp.nan), weights, xp.where(valid, gradient, xp.nan), state)
 
 
 def expectation(
@@ -234,10 +298,11 @@ def expectation(
     params: Mapping[str, Any],
     state: Any = None,
 ) -> tuple[Array, Any]:
-    """Returns `(loss [B], state)`: an estimate of E f(z) whose gradient is the estimator's.
+    """Returns `(loss [B], state)`: an estimate of E f(z), differentiable in theta and in all that f depends on.
 
-    Through Σ_m w_m f(points_m) flows the gradient of whatever f closes over; the finished estimate is attached to
-    theta, so that an outer mean or weight multiplies it and never a step size inside a rule.
+    The loss is Σ_m w_m f(points_m); differentiating it gives the gradient of parameters inside f. The estimator's
+    gradient is computed first and then attached to theta. An outer weight therefore multiplies the finished gradient
+    and does not change ∇f inside the rule, where it would act like another step size. Arguments as in `evaluate`.
     """
     points, weights, gradient, state = evaluate(estimator, ops, theta, draws, f, k=k, params=params, state=state)
     points, weights, gradient = (ops.stop_gradient(array) for array in (points, weights, gradient))
@@ -247,7 +312,10 @@ def expectation(
 
 @cache
 def _attach(ops: Ops) -> Callable[[Array, Array], Array]:
-    """Returns `(theta [B, n], gradient [B, n]) -> zeros [B]` with that gradient; (θ − θ)·ĝ would be NaN at -inf."""
+    """Returns the function `(theta [B, n], gradient [B, n]) -> zeros [B]` whose derivative in theta is `gradient`.
+
+    (θ − stop_gradient(θ))·ĝ would do the same, but is NaN where theta is -inf.
+    """
     return ops.custom_vjp(
         lambda theta, _: ops.xp.zeros_like(theta[..., 0]),
         lambda _, gradient, __, loss_bar: loss_bar[..., None] * gradient,

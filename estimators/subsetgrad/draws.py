@@ -1,34 +1,31 @@
-"""Declared randomness: what an estimator may draw, and how the draws are made from a source of random numbers.
+"""Declared randomness: an estimator declares what it draws, and the caller makes the draws.
 
-An estimator names its draws; drawing is somebody else's work. The raw numbers behind a draw are the noise itself, or
-the uniforms of an exact sample, so that they can be handed to both backends, or to a compiled function, as arrays.
+The raw numbers of a draw are the noise itself, or the uniform numbers of an exact sample. They are plain arrays, so the
+same numbers can be given to both backends, or to a compiled function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import subsets
 from .noise import Draw, Noise, sum_of_gamma
 from .ops import Array, Ops
-
-if TYPE_CHECKING:
-    from .base import Estimator
 
 Objective = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class Subset:
-    """An exact sample of the conditional Poisson law, `[S, B, n]`.
+    """The declaration of an exact sample of the conditional Poisson law, `[S, B, n]`.
 
     Attributes:
-      logits: None for the law of theta; else `(ops, theta, draws, f, *, k, **params) -> [S, B, n]`, the logits of
-        the law given the draws before it.
-      sampler: `(ops, logits, k, uniforms) -> [S, B, n]`, which makes the sample from uniforms of that shape. The law is
-        the same for all; it is there so that another exact sampler can be run and timed.
+      logits: None for the law of theta; else `(ops, theta, draws, f, *, k, **params) -> [S, B, n]`, the logits of the
+        law given the draws declared earlier.
+      sampler: `(ops, logits, k, uniforms) -> [S, B, n]`, which makes the sample from uniform numbers of that shape.
+        Every sampler must have the same law; another one can be declared in order to time it.
     """
 
     logits: Callable[..., Array] | None = None
@@ -40,33 +37,32 @@ Draws = Mapping[str, Subset | Noise]
 
 
 def sum_of_gamma_draws(k: int, *, kappa: float, tau: float, terms: int, **_: Any) -> Draws:
-    """Returns one additive sum-of-gamma noise; kappa = 0 means κ = k, as its authors advise."""
+    """Returns the declaration of one additive sum-of-gamma noise; kappa = 0 means κ = k, as its authors advise."""
     return {"noise": sum_of_gamma(kappa or max(k, 1), tau, terms)}
 
 
-def raw_draws(
-    estimator: Estimator, draw: Draw, xp: Any, *, samples: int, rows: int, n: int, k: int, params: Mapping[str, Any]
-) -> dict[str, Array]:
-    """Returns the random numbers behind each declared draw: the noise itself, or uniforms `[S, B, n]` for a subset.
+def raw_draws(declared: Draws, draw: Draw, xp: Any, *, samples: int, rows: int, n: int) -> dict[str, Array]:
+    """Returns the raw numbers of each declared draw: the noise itself, or uniforms `[S, B, n]` for a subset.
 
     Args:
-      estimator: the record.
+      declared: from `Estimator.draws_for`.
       draw: `ops.draw(key)` or `noise.numpy_draw(generator, dtype)`.
-      xp: the namespace of the arrays that `draw` makes.
-      samples, rows, n, k: S, B, n and k.
-      params: all parameters.
+      xp: the namespace of the arrays that `draw` returns.
+      samples: S.
+      rows: B.
+      n: items.
     """
     raw = {}
-    for name, declared in estimator.draws_for(k, params).items():
-        if isinstance(declared, Subset):
+    for name, declaration in declared.items():
+        if isinstance(declaration, Subset):
             raw[name] = draw("uniform", (samples, rows, n))
         else:
-            raw[name] = declared.transform(xp, draw, declared.shape(samples, rows, n))
+            raw[name] = declaration.transform(xp, draw, declaration.shape(samples, rows, n))
     return raw
 
 
 def resolve_draws(
-    estimator: Estimator,
+    declared: Draws,
     ops: Ops,
     theta: Array,
     raw: Mapping[str, Array],
@@ -75,20 +71,22 @@ def resolve_draws(
     k: int,
     params: Mapping[str, Any],
 ) -> dict[str, Array]:
-    """Returns the draws from their raw numbers, in the order declared: later subsets may depend on earlier draws.
+    """Returns the draws made from their raw numbers, in the order declared; a subset may depend on earlier draws.
 
     Args:
-      estimator: the record.
-      ops, theta: `[B, n]`.
-      raw: see `raw_draws`.
-      f: the objective; None where it is not known, for draws that do not depend on it.
-      k, params: as everywhere.
+      declared: from `Estimator.draws_for`.
+      ops: the backend.
+      theta: `[B, n]`.
+      raw: from `raw_draws`.
+      f: the objective; may be None if no draw depends on it.
+      k: items chosen.
+      params: all parameters of the estimator.
     """
     draws: dict[str, Array] = {}
-    for name, declared in estimator.draws_for(k, params).items():
-        if not isinstance(declared, Subset):
+    for name, declaration in declared.items():
+        if not isinstance(declaration, Subset):
             draws[name] = raw[name]
             continue
-        logits = theta if declared.logits is None else declared.logits(ops, theta, draws, f, k=k, **params)
-        draws[name] = declared.sampler(ops, logits, k, raw[name])
+        logits = theta if declaration.logits is None else declaration.logits(ops, theta, draws, f, k=k, **params)
+        draws[name] = declaration.sampler(ops, logits, k, raw[name])
     return draws

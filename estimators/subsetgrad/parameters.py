@@ -1,17 +1,53 @@
-"""Parameters of an estimator: names, types and ranges, checked before anything is computed."""
+"""Records by name, and their parameters by type and range, checked before anything is computed."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+
+class Named(Protocol):
+    """A record with a name: an estimator, an objective, an experiment."""
+
+    @property
+    def name(self) -> str:
+        """Returns the name, unique among records of its kind."""
+
+
+Record = TypeVar("Record", bound=Named)
+
+
+def find_record(kind: str, name: str, records: Iterable[Record], remedy: str = "") -> Record:
+    """Returns the record of that name.
+
+    Args:
+      kind: the word for such a record in the error message, for example `estimator`.
+      name: the name that the user gave.
+      records: those to choose from.
+      remedy: added to the error message after the list of names.
+
+    Raises:
+      ValueError: no record has that name; the message lists the names that exist.
+    """
+    names = []
+    for record in records:
+        if record.name == name:
+            return record
+        names.append(record.name)
+    raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(names)}{remedy}")
 
 
 @dataclass(frozen=True)
 class Range:
-    """The values a parameter may take: a test, and its words for an error."""
+    """The values that a parameter may take.
+
+    Attributes:
+      words: the range in words, for an error message.
+      holds: `(value) -> bool`, whether the value is in the range.
+    """
 
     words: str
     holds: Callable[[Any], bool]
@@ -23,14 +59,20 @@ FRACTION = Range("a number in [0, 1)", lambda value: 0 <= value < 1)
 
 
 def one_of(*choices: str) -> Range:
-    """Returns the range of a parameter that is one of some words."""
+    """Returns the range of a parameter that must be one of these strings."""
     return Range(f"one of {', '.join(choices)}", lambda value: value in choices)
 
 
 def resolve(
     owner: str, defaults: Mapping[str, Any], ranges: Mapping[str, Range], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns all parameters: the given ones, of their defaults' types and in range, and the other defaults.
+    """Returns all parameters: the given values, converted and checked, and the defaults of the others.
+
+    Args:
+      owner: the estimator's name, for error messages.
+      defaults: name -> default; a value must have the type of its default.
+      ranges: name -> allowed values; a parameter without a range may be any value of its type.
+      given: the values that the user set.
 
     Raises:
       ValueError: an unknown name, a value of another type, not finite, or out of range.
@@ -47,15 +89,19 @@ def resolve(
             kind = "finite float" if isinstance(default, float) else type(default).__name__
             raise ValueError(f"{owner}[{name}={value!r}]: expected {kind}, as the default {default!r}") from error
         if name in ranges and not ranges[name].holds(converted):
-            raise ValueError(f"{owner}[{name}={value!r}] is out of range: it is {ranges[name].words}")
+            raise ValueError(f"{owner}[{name}={value!r}] is out of range: it must be {ranges[name].words}")
         resolved[name] = converted
     return resolved
 
 
 def _convert(value: Any, kind: type) -> Any:
-    """Returns the value, a number as Python's own; raises if it is not of that type, or not finite."""
-    boolean = isinstance(value, bool)  # which Python counts among the integers
-    if boolean is not (kind is bool) or not isinstance(value, _NUMBERS.get(kind, kind)):
+    """Returns the value; a number is converted to Python's int or float.
+
+    Raises:
+      ValueError, OverflowError: the value has another type, or is a float that is not finite.
+    """
+    is_bool = isinstance(value, bool)  # bool is a subclass of int, but True is no number here
+    if is_bool is not (kind is bool) or not isinstance(value, _NUMBERS.get(kind, kind)):
         raise ValueError(type(value).__name__)
     converted: Any = kind(value) if kind in _NUMBERS else value
     if kind is float and not math.isfinite(converted):

@@ -1,4 +1,4 @@
-"""The clock takes turns, knows when to stop and how sure it is; the machine is held, and timed by one at once."""
+"""The clock: turns, when it stops and how precise it is. The machine: pinned cores, one measurement at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def coverage(count, rank):
-    """P(the median lies between the rank-th smallest and the rank-th largest), outcome by outcome of coin tosses."""
+    """P(the median lies between the rank-th smallest and the rank-th largest), counted over tosses of a coin."""
     inside = [math.comb(count, below) for below in range(count + 1) if rank <= below <= count - rank]
     return sum(inside) / 2**count
 
@@ -40,7 +40,7 @@ class TestInterval:
 
     def test_it_covers_the_median_of_skewed_readings(self):
         readings = np.random.default_rng(0).lognormal(size=(4000, 25))
-        covered = [found.low <= 1.0 <= found.high for found in (clock.summary(list(r), 0.02) for r in readings)]
+        covered = [timing.low <= 1.0 <= timing.high for timing in (clock.summary(list(r), 0.02) for r in readings)]
         expected = coverage(25, clock.interval_rank(25))
         assert abs(np.mean(covered) - expected) < 4 * math.sqrt(0.05 * 0.95 / 4000)
 
@@ -50,27 +50,27 @@ class TestInterval:
         assert np.mean(np.abs(readings.mean(axis=1) - 1.0) <= half) < 0.9
 
     def test_few_readings_have_a_range_and_no_standard_error(self):
-        found = clock.summary([3.0, 1.0, 2.0], 0.5)
-        assert (found.median, found.low, found.high, found.std_error, found.stable) == (2.0, 1.0, 3.0, None, False)
+        timing = clock.summary([3.0, 1.0, 2.0], 0.5)
+        assert (timing.median, timing.low, timing.high, timing.std_error, timing.stable) == (2.0, 1.0, 3.0, None, False)
 
     def test_equal_readings_are_known_exactly(self):
-        found = clock.summary([2.0] * 10, 0.02)
-        assert (found.median, found.std_error, found.half_width, found.stable) == (2.0, 0.0, 0.0, True)
+        timing = clock.summary([2.0] * 10, 0.02)
+        assert (timing.median, timing.std_error, timing.half_width, timing.stable) == (2.0, 0.0, 0.0, True)
 
-    def test_a_pair_s_difference_is_free_of_drift(self):
+    def test_the_difference_of_a_pair_is_free_of_drift(self):
         drift = [1.0 + 0.3 * index for index in range(20)]
         total, forward = clock.summary([d + 0.5 for d in drift], 0.02), clock.summary(drift, 0.02)
-        found = clock.difference(total, forward, 0.02)
-        assert found.median == pytest.approx(0.5) and found.half_width < 1e-9
+        backward = clock.difference(total, forward, 0.02)
+        assert backward.median == pytest.approx(0.5) and backward.half_width < 1e-9
         assert total.half_width > 0.1
 
-    def test_readings_of_other_rounds_are_no_pairs(self):
+    def test_different_numbers_of_readings_are_refused(self):
         with pytest.raises(ValueError, match="shorter"):
             clock.difference(clock.summary([1.0] * 10, 0.1), clock.summary([1.0] * 9, 0.1), 0.1)
 
 
 class Fake:
-    """Steps that take the seconds of a list in turn, without taking any."""
+    """Steps that return invented seconds, and the log of their calls."""
 
     def __init__(self):
         self.log = []
@@ -85,7 +85,7 @@ class Fake:
         return step
 
     def slowing(self, name):
-        """Returns a step that takes a tenth of 10 ms longer with each call of any step: a machine that drifts."""
+        """Returns a step of 10 ms that takes 1 ms longer with each call of any step, as on a machine that drifts."""
 
         def step():
             self.log.append(name)
@@ -108,36 +108,36 @@ def measure(contestants, budget=10.0, target=0.02, **more):
 
 class TestMeasure:
     def test_a_steady_step_is_done_at_the_fewest_readings(self):
-        found, _ = measure({"a": {"total": 0.01}})
-        assert found["a"]["total"].median == 0.01 and found["a"]["total"].stable
-        assert len(found["a"]["total"].readings) == clock.LEAST_READINGS
+        timings, _ = measure({"a": {"total": 0.01}})
+        assert timings["a"]["total"].median == 0.01 and timings["a"]["total"].stable
+        assert len(timings["a"]["total"].readings) == clock.LEAST_READINGS
 
     def test_a_reading_lasts_a_millisecond(self):
-        found, log = measure({"a": {"total": 1e-4}})
-        assert found["a"]["total"].median == pytest.approx(1e-4)
+        timings, log = measure({"a": {"total": 1e-4}})
+        assert timings["a"]["total"].median == pytest.approx(1e-4)
         assert len(log) == (1 + 2 + 4 + 8 + 16) + 16 * clock.LEAST_READINGS
 
-    def test_a_restless_step_is_read_until_it_is_known(self):
+    def test_a_noisy_step_is_read_until_it_is_precise(self):
         noisy = [0.01 * (1 + 0.1 * math.sin(index)) for index in range(1000)]
-        found, _ = measure({"a": {"total": noisy}}, budget=100.0)
-        timing = found["a"]["total"]
+        timings, _ = measure({"a": {"total": noisy}}, budget=100.0)
+        timing = timings["a"]["total"]
         assert timing.stable and timing.half_width <= 0.02 and len(timing.readings) > 2 * clock.LEAST_READINGS
         assert timing.low <= statistics.median(noisy) <= timing.high
 
-    def test_the_budget_ends_what_never_settles(self):
-        found, log = measure({"a": {"total": [0.01, 0.1]}}, budget=1.0)
-        assert not found["a"]["total"].stable
+    def test_the_budget_ends_a_step_that_never_becomes_precise(self):
+        timings, log = measure({"a": {"total": [0.01, 0.1]}}, budget=1.0)
+        assert not timings["a"]["total"].stable
         assert 1.0 <= 0.055 * len(log) <= 1.2
 
     def test_each_has_its_own_budget(self):
-        found, log = measure({"slow": {"total": [1.0, 2.0]}, "quick": {"total": 0.01}}, budget=5.0)
-        assert found["quick"]["total"].stable and log.count("quick.total") > 10
+        timings, log = measure({"slow": {"total": [1.0, 2.0]}, "quick": {"total": 0.01}}, budget=5.0)
+        assert timings["quick"]["total"].stable and log.count("quick.total") > 10
         assert log.count("slow.total") == 4  # 1 + 2 + 1 s, and the 2 s that end it
 
     def test_a_first_call_over_the_budget_is_the_only_reading(self):
-        found, log = measure({"a": {"forward": 3.0, "total": 9.0}}, budget=2.0)
+        timings, log = measure({"a": {"forward": 3.0, "total": 9.0}}, budget=2.0)
         assert log == ["a.forward", "a.total"]
-        assert found["a"]["total"].readings == (9.0,) and not found["a"]["total"].stable
+        assert timings["a"]["total"].readings == (9.0,) and not timings["a"]["total"].stable
 
     def test_an_exception_ends_its_own_contestant(self):
         def broken():
@@ -145,11 +145,11 @@ class TestMeasure:
 
         fine = Fake()
         steps = {"broken": {"total": broken}, "fine": {"total": fine.step("fine", 0.01)}}
-        found = clock.measure(steps, budget_seconds=1.0, read=fine.read)
-        assert isinstance(found["broken"], FloatingPointError) and found["fine"]["total"].stable
-        assert list(found) == ["broken", "fine"]
+        timings = clock.measure(steps, budget_seconds=1.0, read=fine.read)
+        assert isinstance(timings["broken"], FloatingPointError) and timings["fine"]["total"].stable
+        assert list(timings) == ["broken", "fine"]
 
-    def test_readings_that_cannot_be_summed_up_end_their_own_contestant(self, monkeypatch):
+    def test_an_exception_in_the_summary_ends_its_own_contestant(self, monkeypatch):
         real = clock.summary
 
         def failing(readings, target):
@@ -158,12 +158,12 @@ class TestMeasure:
             return real(readings, target)
 
         monkeypatch.setattr(clock, "summary", failing)
-        found, _ = measure({"odd": {"total": 2.0}, "fine": {"total": 0.01}})
-        assert isinstance(found["odd"], OverflowError) and found["fine"]["total"].stable
+        timings, _ = measure({"odd": {"total": 2.0}, "fine": {"total": 0.01}})
+        assert isinstance(timings["odd"], OverflowError) and timings["fine"]["total"].stable
 
-    def test_thousands_of_readings_are_summed_up(self):
-        found, _ = measure({"a": {"total": [0.001, 0.01]}}, budget=20.0)
-        assert len(found["a"]["total"].readings) > 3000 and found["a"]["total"].std_error is not None
+    def test_thousands_of_readings_have_an_interval(self):
+        timings, _ = measure({"a": {"total": [0.001, 0.01]}}, budget=20.0)
+        assert len(timings["a"]["total"].readings) > 3000 and timings["a"]["total"].std_error is not None
 
     def test_contestants_take_turns_in_changing_order_and_a_pair_stays_together(self):
         _, log = measure({name: {"forward": 0.01, "total": 0.02} for name in "abc"})
@@ -173,20 +173,20 @@ class TestMeasure:
             assert all(one[at].replace("forward", "total") == one[at + 1] for at in (0, 2, 4))
         assert len({tuple(one) for one in rounds}) > 2
 
-    def test_drift_meets_all_alike(self):
+    def test_drift_affects_all_alike(self):
         def medians(*groups):
-            fake, found = Fake(), {}
+            fake, timings = Fake(), {}
             for group in groups:
                 steps = {name: {"total": fake.slowing(name)} for name in group}
-                found |= clock.measure(steps, budget_seconds=10.0, relative_target=1e-9, read=fake.read)
-            return [found[name]["total"].median for name in "ab"]
+                timings |= clock.measure(steps, budget_seconds=10.0, relative_target=1e-9, read=fake.read)
+            return [timings[name]["total"].median for name in "ab"]
 
         together, apart = medians("ab"), medians("a", "b")
         assert together[0] == pytest.approx(together[1], rel=0.02)  # one call's drift, of some hundred calls
-        assert apart[1] > 1.5 * apart[0]  # the wrong twin: one after the other
+        assert apart[1] > 1.5 * apart[0]  # one after the other would be wrong
 
 
-def test_the_wall_clock_reads_calls_without_the_collector():
+def test_the_wall_clock_reads_calls_without_garbage_collection():
     collecting = []
 
     def step():
@@ -198,7 +198,7 @@ def test_the_wall_clock_reads_calls_without_the_collector():
 
 
 class TestPinned:
-    def test_the_process_is_held_and_let_go(self):
+    def test_all_threads_are_pinned_until_the_block_ends(self):
         before, threads = os.sched_getaffinity(0), torch.get_num_threads()
         with machine.pinned(1, "torch"):
             assert os.sched_getaffinity(0) == {max(before)}
@@ -226,7 +226,7 @@ with alone("a long run", print, Path(sys.argv[1])):
 
 
 class TestAlone:
-    def test_others_wait_know_for_whom_and_go_on_when_it_dies(self, tmp_path, monkeypatch):
+    def test_others_see_the_holder_wait_for_it_and_go_on_when_it_dies(self, tmp_path, monkeypatch):
         monkeypatch.setattr(machine, "_POLL_SECONDS", 0.01)
         path = tmp_path / "lock"
         command = [sys.executable, "-c", HOLDER, str(path)]
@@ -234,14 +234,14 @@ class TestAlone:
             assert holder.stdout.readline() == "held\n"
             notices = []
 
-            def notice(text):
+            def kill_the_holder(text):
                 notices.append(text)
                 holder.send_signal(signal.SIGKILL)
 
-            with machine.alone("mine", notice, path):
+            with machine.alone("mine", kill_the_holder, path):
                 assert path.read_text() == f"process {os.getpid()} (mine)"
-        (told,) = notices
-        assert f"process {holder.pid} (a long run) is timing on this machine" in told and str(path) in told
+        (notice,) = notices
+        assert f"process {holder.pid} (a long run) is timing on this machine" in notice and str(path) in notice
         assert path.read_text() == ""
 
     def test_a_free_machine_needs_no_notice(self, tmp_path):
@@ -249,13 +249,21 @@ class TestAlone:
             with machine.alone("mine", pytest.fail, tmp_path / "lock"):
                 pass
 
-    def test_a_link_in_its_place_is_not_followed(self, tmp_path):
+    def test_a_symbolic_link_is_not_followed(self, tmp_path):
         mine = tmp_path / "mine"
         mine.write_text("precious")
         (tmp_path / "lock").symlink_to(mine)
         with pytest.raises(OSError, match="lock"), machine.alone("mine", pytest.fail, tmp_path / "lock"):
             raise AssertionError("unreachable")
         assert mine.read_text() == "precious"
+
+    def test_other_users_may_lock_the_file(self, tmp_path):
+        before = os.umask(0o077)
+        try:
+            with machine.alone("mine", pytest.fail, tmp_path / "lock"):
+                assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o666
+        finally:
+            os.umask(before)
 
     def test_an_interrupt_leaves_no_name_behind(self, tmp_path):
         path = tmp_path / "lock"

@@ -13,8 +13,9 @@ from interpreter import python
 
 import subsetgrad
 from benchmarks import objectives
-from benchmarks.results import outcome
-from benchmarks.results.store import Measurement, Store
+from benchmarks.quality import measure
+from benchmarks.results.outcome import Measurement
+from benchmarks.results.store import Store
 
 
 class TestLooking:
@@ -159,7 +160,7 @@ class TestRun:
             done.append(cell)
             return [Measurement("conditional_poisson", "bias", 0.25, 0.0, True)]
 
-        monkeypatch.setattr(outcome, "quality_of", interrupted)
+        monkeypatch.setattr(measure, "quality_of", interrupted)
         result = call("run", "figure1", "-e", "simple,sfe", *FEW, "--store", store)
         assert result.exit_code == 130
         assert "Interrupted. What was computed is stored; the same command goes on from there." in words(result)

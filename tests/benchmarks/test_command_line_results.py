@@ -11,9 +11,9 @@ import pytest
 from command_line import FEW, call, words
 
 from benchmarks.commands import export
-from benchmarks.results import outcome
+from benchmarks.quality import measure
 from benchmarks.results.names import COLUMNS
-from benchmarks.results.store import Measurement
+from benchmarks.results.outcome import Measurement
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ class TestCompare:
             number = value if cell.estimator == "simple" else 0.25
             return [Measurement("conditional_poisson", "bias", number, std_error, std_error == 0)]
 
-        monkeypatch.setattr(outcome, "quality_of", measured)
+        monkeypatch.setattr(measure, "quality_of", measured)
         path = tmp_path / "other.sqlite"
         call("run", "figure1", "-e", "simple,imle_gumbel", *FEW[:2], "--seeds", "1234", "--store", path)
         return path

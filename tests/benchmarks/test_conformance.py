@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 import pytest
 
+from benchmarks.conformance.candidate import Candidate, NotApplicableError
 from benchmarks.conformance.checks import CHECKS
 from benchmarks.conformance.parity import TOLERANCE, parity
-from benchmarks.conformance.under_test import NotApplicableError, Subject
 from subsetgrad import Estimator
 from subsetgrad import ops as ops_module
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_record_holds(check: Callable[[Subject], None], estimator: Estimator, ops: ops_module.Ops) -> None:
+def test_record_holds(check: Callable[[Candidate], None], estimator: Estimator, ops: ops_module.Ops) -> None:
     if ops.name.split(":")[0] not in estimator.backends:
         pytest.skip(f"{estimator.name} runs on {', '.join(estimator.backends)}")  # a plug-in may be of one framework
     try:
-        check(Subject(estimator, ops))
+        check(Candidate(estimator, ops))
     except NotApplicableError as reason:
         pytest.skip(f"nothing to test: {reason}")  # the check is of a claim that the record does not make
 

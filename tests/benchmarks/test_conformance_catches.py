@@ -12,8 +12,8 @@ import broken
 import pytest
 
 from benchmarks.conformance import checks as checks
+from benchmarks.conformance.candidate import Candidate, NotApplicableError
 from benchmarks.conformance.parity import TOLERANCE, parity
-from benchmarks.conformance.under_test import NotApplicableError, Subject
 from subsetgrad import get
 from subsetgrad import ops as ops_module
 
@@ -87,9 +87,9 @@ def torch64():
     ("check", "record", "twin", "message"), FAULTS, ids=[f"{f[0].__name__}-{f[1].name}" for f in FAULTS]
 )
 def test_a_fault_is_caught_and_the_sound_twin_passes(check, record, twin, message, torch64):
-    check(Subject(twin, torch64))
+    check(Candidate(twin, torch64))
     with pytest.raises(AssertionError, match=message):
-        check(Subject(record, torch64))
+        check(Candidate(record, torch64))
 
 
 def test_every_check_catches_something():
@@ -97,23 +97,23 @@ def test_every_check_catches_something():
 
 
 def test_a_wider_dtype_is_caught_in_float32(torch64):
-    checks.shapes_are_as_declared(Subject(broken.WIDER_DTYPE, torch64))
+    checks.shapes_are_as_declared(Candidate(broken.WIDER_DTYPE, torch64))
     narrow = ops_module.load("torch:cpu", "float32")
-    checks.shapes_are_as_declared(Subject(broken.STE, narrow))
+    checks.shapes_are_as_declared(Candidate(broken.STE, narrow))
     with pytest.raises(AssertionError, match=r"gradient are .*float64, not float32"):
-        checks.shapes_are_as_declared(Subject(broken.WIDER_DTYPE, narrow))
+        checks.shapes_are_as_declared(Candidate(broken.WIDER_DTYPE, narrow))
 
 
 def test_a_shift_that_the_record_admits_is_not_tested(torch64):
     with pytest.raises(NotApplicableError, match="does not claim shift invariance"):
-        checks.shift_changes_nothing_if_claimed(Subject(broken.SHIFT_ADMITTED, torch64))
+        checks.shift_changes_nothing_if_claimed(Candidate(broken.SHIFT_ADMITTED, torch64))
 
 
 def test_an_estimate_that_depends_on_being_compiled_is_caught():
     ops = ops_module.load("jax:cpu", "float64")
-    checks.compiled_equals_eager(Subject(broken.STE, ops))
+    checks.compiled_equals_eager(Candidate(broken.STE, ops))
     with pytest.raises(AssertionError, match="compiled differs from eager"):
-        checks.compiled_equals_eager(Subject(broken.OTHER_WHEN_COMPILED, ops))
+        checks.compiled_equals_eager(Candidate(broken.OTHER_WHEN_COMPILED, ops))
 
 
 @pytest.mark.parametrize("record", [broken.OTHER_ON_JAX, broken.OTHER_POINTS_ON_JAX], ids=lambda record: record.name)
@@ -163,7 +163,7 @@ class TestOnTheCommandLine:
         (".broken:NAME", "estimator '.broken:NAME': "),
         (":NAME", "estimator ':NAME': "),
         ("broken:", "estimator 'broken:': module 'broken' has no ''"),
-        ("broken:NOT_A_RECORD", "estimator 'broken:NOT_A_RECORD' is a NotARecord, not an subsetgrad.Estimator"),
+        ("broken:NOT_A_RECORD", "estimator 'broken:NOT_A_RECORD' is a NotARecord, not a subsetgrad.Estimator"),
         ("no_such", "unknown estimator 'no_such'; known: exact_enum"),
     ],
 )

@@ -34,8 +34,8 @@ class TestFigureOne:
     @pytest.mark.parametrize("seed", SEEDS[:3])
     def test_simple_has_the_mean_and_variance_of_its_closed_form(self, seed):
         asked, known = question_of("simple", n=10, k=5, objective="distance", seed=seed)
-        law, b = oracles.enumerated(asked.theta, 5), asked.parameters["b"]
-        found = exact_moments(asked, stacked(known))
+        law, b = oracles.enumerated(asked.problem.theta, 5), asked.problem.parameters["b"]
+        found = exact_moments(*asked, stacked(known))
         np.testing.assert_allclose(found.mean, 2 * law.covariance @ (law.marginals - b), atol=1e-12)
         rows = values_of(cell_of("simple", seed=seed))
         expected = 4 * np.trace(np.linalg.matrix_power(law.covariance, 3))
@@ -44,7 +44,7 @@ class TestFigureOne:
 
     def test_straight_through_has_four_times_the_variance_of_z(self):
         asked, _ = question_of("ste", n=10, k=5, objective="distance", seed=1234)
-        law = oracles.enumerated(asked.theta, 5)
+        law = oracles.enumerated(asked.problem.theta, 5)
         assert values_of(cell_of("ste"))["total_variance"].value == pytest.approx(4 * np.trace(law.covariance))
 
     def test_the_published_values_of_ten_seeds_come_out(self):

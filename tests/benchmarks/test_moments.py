@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from questions import exact_rows, question_about, question_of, sampled_rows
 
 from benchmarks import objectives
-from benchmarks.quality import moments
+from benchmarks.quality import estimates, moments
 from benchmarks.quality.moments import has_exact
 from benchmarks.quality.noise_source import NoiseSource
 from benchmarks.results.names import QUALITY_METRICS
@@ -24,7 +23,7 @@ class TestSampledAgainstExact:
     @pytest.mark.parametrize("name", ["simple", "sfe", "ste", "rloo", "simple_f"])
     def test_every_metric_agrees_within_its_standard_error(self, name):
         asked, known = question_of(name)
-        assert has_exact(asked)
+        assert has_exact(*asked[:2])
         finite, sampled = exact_rows(asked, known), sampled_rows(asked, known)
         assert list(finite) == list(sampled) == QUALITY_METRICS
         for metric, row in sampled.items():
@@ -46,21 +45,21 @@ class TestSampledAgainstExact:
     def test_estimates_without_randomness_have_one_outcome(self):
         for name in ("exact_enum", "marginal_pass"):
             asked, known = question_of(name)
-            assert has_exact(asked)
+            assert has_exact(*asked[:2])
             rows = exact_rows(asked, known)
             assert rows["total_variance"].value == rows["variance"].value == 0
         assert exact_rows(*question_of("exact_enum"))["bias"].value == 0
 
     def test_probabilities_of_all_outcomes_sum_to_one_and_give_the_mean(self):
         asked, _ = question_of("simple_f", n=5, k=2)
-        ((gradients, weights),) = moments.outcomes(asked)
+        ((gradients, weights),) = moments.outcomes(*asked)
         assert gradients.shape == (100, 5)
         # By hand: z from the law of θ, then z′ from that of θ − λ∇f(z), and the difference of the two.
-        law = oracles.enumerated(asked.theta, 2)
+        law = oracles.enumerated(asked.problem.theta, 2)
         f, mean = objectives.get("smooth").extensions["direct"], np.zeros(5)
         for z, p in zip(law.states, law.probabilities, strict=True):
-            slope = oracles.finite_difference(lambda x: float(f(np, x, asked.parameters)), z)
-            mean += p * (z - oracles.enumerated(asked.theta - 2.5 * slope, 2).marginals)
+            slope = oracles.finite_difference(lambda x: float(f(np, x, asked.problem.parameters)), z)
+            mean += p * (z - oracles.enumerated(asked.problem.theta - 2.5 * slope, 2).marginals)
         assert weights.sum() == pytest.approx(1)
         np.testing.assert_allclose(weights @ gradients, mean, atol=1e-8)
 
@@ -71,8 +70,9 @@ class TestNoGradient:
     def test_a_steep_relaxation_s_small_gradients_count_beside_its_large_ones(self):
         # At temperature 0.03 every seventh gradient is below 1e-6 of the largest, and none is 0.
         ops = ops_module.load("torch:cpu", "float32")
-        asked = replace(question_about(get("softsub"), n=10, k=5, objective="distance", temperature=0.03), ops=ops)
-        gradients, _ = asked.gradients(NoiseSource(0).draws(asked, 2000, 0), 2000, None, raw=True)
+        question = question_about(get("softsub"), n=10, k=5, objective="distance", temperature=0.03)
+        asked = question._replace(ops=ops)
+        gradients, _ = estimates.gradients(*asked, asked.draws(NoiseSource(0), 2000, 0), 2000, None, raw=True)
         size = np.abs(gradients).max(axis=-1)
         assert (size > 0).all() and (size < 1e-6 * size.max()).mean() > 0.1
 
@@ -80,9 +80,9 @@ class TestNoGradient:
     @pytest.mark.parametrize("objective", ["coverage", "network"])
     def test_equal_subsets_have_none_whatever_a_compiler_makes_of_their_values(self, objective, dtype):
         asked = question_about(get("rloo"), n=6, k=1, objective=objective, seed=1234)
-        on_jax = replace(asked, ops=ops_module.load("jax:cpu", dtype))
-        finite = moments.exact_moments(on_jax, np.ones((1, 6)))
-        chance = np.exp(asked.theta) / np.exp(asked.theta).sum()
+        on_jax = asked._replace(ops=ops_module.load("jax:cpu", dtype))
+        finite = moments.exact_moments(*on_jax, np.ones((1, 6)))
+        chance = np.exp(asked.problem.theta) / np.exp(asked.problem.theta).sum()
         assert finite.zero == pytest.approx(np.sum(chance**2), rel=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks run scaling`: rows of seconds and bytes, what a rerun does, and how two stores compare."""
+"""`python -m benchmarks run scaling`: its rows of seconds and bytes, a second run, and the comparison of two stores."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from command_line import READ, TIMING, call, rows_of, words
 
 from benchmarks.cost import clock
 from benchmarks.results import provenance
+from benchmarks.results.outcome import End
 from benchmarks.results.store import Store
 
 pytestmark = pytest.mark.usefixtures("quickly")
 
-MEASURE = clock.measure  # that of the library, which `quickly` replaces
-# What each step of a contestant takes, in turns; then, by hand: readings, seconds spent on it, its half width.
+MEASURE = clock.measure  # the original, which the fixture `quickly` replaces
+# Seconds of each call, repeated; then, computed by hand: readings, end, budget, half width.
 SECONDS = (
-    ((1.00e-3, 1.01e-3), 10, 0.0, 0.005 / 1.005),  # steady
-    # Restless: of 0.6 s three first calls take 3.3 ms, 45 pairs of rounds 594 ms, and one more round ends it. Then the
-    # longer is the median, for it came once more.
-    ((1.1e-3, 3.3e-3), 91, 0.6, 1.1 / 3.3),
-    ((1.0,), 1, 0.6, None),  # over the budget at once
+    ((1.00e-3, 1.01e-3), 10, End.PRECISE, None, 0.005 / 1.005),
+    # Of the budget of 0.6 s the three first calls take 3.3 ms, and 45 pairs of rounds 594 ms. One more round ends the
+    # measurement: its longer reading is the median, because it occurs once more than the shorter.
+    ((1.1e-3, 3.3e-3), 91, End.BUDGET, 0.6, 1.1 / 3.3),
+    ((1.0,), 1, End.BUDGET, 0.6, None),  # the first calls spend the budget
 )
 BROKEN = """
 from dataclasses import replace
@@ -50,13 +51,13 @@ class TestRows:
             assert row["status"] == "ok" and not row["exact"]
             assert row["value"] > 0 or metric == "backward_seconds"
             assert row["replicates"] == 1 or metric in READ
-            # A sample and a gradient, and some five such arrays on the way: not what the process holds.
+            # A sample, a gradient and about five arrays of their size: far less than the process holds.
             assert metric != "peak_bytes" or 2 <= row["value"] / (64 * 6 * 4) <= 12
         seconds = {metric: row["value"] for (backend, metric), row in rows.items() if backend == "jax"}
         assert seconds["first_seconds"] > seconds["trace_seconds"] + seconds["compile_seconds"]
         assert seconds["compile_seconds"] > seconds["total_seconds"]
 
-    def test_what_draws_nothing_has_no_seconds_of_drawing(self, store):
+    def test_an_estimator_that_draws_nothing_has_no_sample_seconds(self, store):
         call(*TIMING, "-n", 6, "-k", 2, "-e", "marginal_pass", "--store", store)
         assert {row["metric"] for row in rows_of(store)} == READ - {"sample_seconds"} | {"first_seconds", "peak_bytes"}
 
@@ -64,8 +65,8 @@ class TestRows:
         sizes = ("-n", 6, "-k", "1,2", "--batch", "2,3", "-e", "gs,ste")
         result = call(*TIMING, *sizes, "--samples", 2, "--dtype", "float64", "--store", store)
         assert result.exit_code == 0
-        found = {(row["estimator"], row["k"], row["batch"], row["samples"], row["dtype"]) for row in rows_of(store)}
-        assert found == {(name, k, b, 2, "float64") for name, k in (("gs", 1), ("ste", 1), ("ste", 2)) for b in (2, 3)}
+        cells = {(row["estimator"], row["k"], row["batch"], row["samples"], row["dtype"]) for row in rows_of(store)}
+        assert cells == {(name, k, b, 2, "float64") for name, k in (("gs", 1), ("ste", 1), ("ste", 2)) for b in (2, 3)}
         assert "left out gs: k=2: gs is defined for k=1 only" in words(result)
 
     def test_readings_that_the_budget_cut_short_are_remarked_on(self, store):
@@ -83,7 +84,7 @@ class TestRows:
 
 
 class TestResume:
-    def test_what_is_stored_is_not_measured_again(self, store):
+    def test_a_stored_cell_is_not_measured_again(self, store):
         first = (*TIMING, "-n", 6, "-k", 2, "-e", "ste_gumbel", "--store", store)
         call(*first)
         before = rows_of(store)
@@ -95,13 +96,13 @@ class TestResume:
         quick = (*TIMING, "-n", 6, "-k", 2, "-e", "ste_gumbel", "--store", store)
         paper = tuple("paper" if word == "quick" else word for word in quick)
         call(*quick)
-        with sqlite3.connect(store) as stored:  # as a budget of 0.6 s may have left it
-            stored.execute("UPDATE cell SET spent = 0.6, half_width = 0.05")
+        with sqlite3.connect(store) as stored:  # a state that a budget of 0.6 s may leave
+            stored.execute("UPDATE cell SET ended = 'budget', budget_seconds = 0.6, half_width = 0.05")
         stored.close()
         assert "1 stored in" in words(call(*quick, "--dry-run"))
         assert "0 stored in" in words(call(*paper, "--dry-run"))
         with sqlite3.connect(store) as stored:
-            stored.execute("UPDATE cell SET spent = 0, half_width = 0.019")
+            stored.execute("UPDATE cell SET ended = 'precise', budget_seconds = NULL, half_width = 0.019")
         stored.close()
         assert "1 stored in" in words(call(*paper, "--dry-run"))
 
@@ -122,12 +123,13 @@ class TestResume:
             done, rows = opened.done(), opened.rows()
         assert len(expected) == len(done) == len(SECONDS)
         for row in rows:
-            readings, spent, half_width = expected[row["cell"]]
-            found = done[row["cell"]]
+            readings, end, budget_seconds, half_width = expected[row["cell"]]
+            cell = done[row["cell"]]
             assert row["replicates"] == (readings if row["metric"] in READ else 1)
-            assert found.spent == (0.6 if row["reason"] else 0.0) == spent
-            assert found.half_width == (None if half_width is None else pytest.approx(half_width, rel=1e-9))
-            assert (found.half_width is None) == (readings < clock.LEAST_READINGS)
+            assert (cell.end, cell.budget_seconds) == (end, budget_seconds)
+            assert (end is End.BUDGET) == bool(row["reason"])
+            assert cell.half_width == (None if half_width is None else pytest.approx(half_width, rel=1e-9))
+            assert (cell.half_width is None) == (readings < clock.LEAST_READINGS)
             if row["metric"] == "total_seconds" and half_width is not None:
                 assert row["std_error"] / row["value"] == pytest.approx(half_width / 1.96, rel=1e-3)
 
@@ -141,7 +143,7 @@ class TestResume:
         states = {row["estimator"]: (row["status"], row["reason"][:32]) for row in rows_of(store)}
         assert states.pop("broken_plug_in:RAISES") == ("failed", "FloatingPointError: it overflowed"[:32])
         assert {status for status, _ in states.values()} == {"ok"} and len(states) == 2
-        with sqlite3.connect(store) as stored:  # what it spent is spent
+        with sqlite3.connect(store) as stored:  # a failed cell keeps its seconds
             ((seconds,),) = stored.execute("SELECT seconds FROM cell WHERE status = 'failed'")
         stored.close()
         assert seconds > 0
@@ -167,7 +169,7 @@ class TestCompare:
     def twins(self, store, tmp_path):
         call(*TIMING, "-n", 6, "-k", 2, "-e", "ste_gumbel", "--store", store)
         other = tmp_path / "other.sqlite"
-        with sqlite3.connect(store) as both:  # known intervals: 1 %
+        with sqlite3.connect(store) as both:  # intervals of 1 %
             both.execute("UPDATE measurement SET value = 1, std_error = 0.01 WHERE metric LIKE '%_seconds'")
             both.commit()
             both.execute("VACUUM INTO ?", (str(other),))
@@ -184,18 +186,18 @@ class TestCompare:
         result = call("compare", *twins)
         assert result.exit_code == 0 and "0 differ" in words(result)
 
-    def test_slower_beyond_interval_and_threshold_ends_with_one(self, twins):
+    def test_slower_beyond_interval_and_threshold_ends_with_status_1(self, twins):
         self.change(twins[1], "total_seconds", 1.5)
         result = call("compare", *twins)
         assert result.exit_code == 1 and "x 1.5 [1.4" in words(result) and "1 differ" in words(result)
 
-    def test_faster_is_shown_and_ends_with_zero(self, twins):
+    def test_faster_is_shown_and_ends_with_status_0(self, twins):
         self.change(twins[1], "total_seconds", 0.5)
         result = call("compare", *twins)
         assert result.exit_code == 0 and "0 differ, 1 are cheaper" in words(result)
 
     @pytest.mark.parametrize(("value", "error"), [(1.15, 0.001), (1.5, 0.2), (1.9, None), (-0.1, 0.01)])
-    def test_what_the_machine_or_the_interval_explains_is_none(self, twins, value, error):
+    def test_a_difference_that_the_machine_or_the_interval_explains_does_not_count(self, twins, value, error):
         self.change(twins[1], "total_seconds", value, error)
         assert call("compare", *twins).exit_code == 0
 
@@ -205,10 +207,10 @@ class TestCompare:
         assert result.exit_code == 1 and "x 50" in words(result) and "1 differ" in words(result)
 
     @pytest.mark.parametrize("metric", ["first_seconds", "backward_seconds"])
-    def test_what_is_read_once_or_lost_in_two_readings_is_not_judged(self, twins, metric):
+    def test_metrics_that_are_read_once_or_lost_in_noise_are_not_compared(self, twins, metric):
         self.change(twins[1], metric, 50.0, None)
         assert call("compare", *twins).exit_code == 0
 
-    def test_more_memory_ends_with_one(self, twins):
+    def test_more_memory_ends_with_status_1(self, twins):
         self.change(twins[1], "peak_bytes", 10**9, None)
         assert call("compare", *twins).exit_code == 1

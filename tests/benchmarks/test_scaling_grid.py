@@ -58,7 +58,7 @@ class TestOptions:
         result = call("run", *arguments, "--store", store)
         assert result.exit_code == 1 and message in words(result)
 
-    def test_a_file_names_what_the_command_line_does(self, store, tmp_path):
+    def test_a_file_accepts_the_options_of_the_command_line(self, store, tmp_path):
         settings = tmp_path / "mine.toml"
         settings.write_text(
             'experiment = "scaling"\nn = 6\nk = 2\nbatch = [2, 4]\nmode = "eager"\nestimators = ["ste"]\n'
@@ -76,11 +76,11 @@ class TestOptions:
             (("-n", "6,64", "-k", "2", "-e", "exact_enum"), "left out exact_enum: n=64: timed up to n=16, for it sums"),
         ],
     )
-    def test_what_is_not_in_the_grid_is_left_out_with_a_reason(self, store, arguments, reason):
+    def test_cells_outside_the_grid_are_left_out_with_a_reason(self, store, arguments, reason):
         result = call(*TIMING, *arguments, "--store", store, "--dry-run")
         assert reason in words(result) and "1 to compute" in words(result)
 
-    def test_presets_hold_what_they_promise(self):
+    def test_presets_contain_the_documented_sizes(self):
         plans = {preset: clock_plan(SCALING, preset, ("torch", "jax")).cells for preset in SCALING.presets}
         assert {cell.backend for cell in plans["quick"]} == {"torch", "jax"}
         assert {10, 1024} <= {cell.n for cell in plans["quick"]}
@@ -106,14 +106,14 @@ main(["run", "scaling", "--preset", "full", "--dry-run", "--store", sys.argv[1]]
 
 class TestCells:
     @pytest.mark.parametrize("field", [field.name for field in fields(CELL)])
-    def test_every_field_counts(self, field):
+    def test_every_field_changes_the_key(self, field):
         assert differing(CELL, field).key != CELL.key
 
-    def test_keys_last(self):
-        # Whoever changes `schema` or the fields changes this one, too.
+    def test_keys_stay_the_same(self):
+        # A change of `schema` or of the fields changes this key as well.
         assert CELL.key == "5e30a89c90b4c96087ab"
 
     def test_a_group_differs_in_the_estimator_alone(self):
         other = replace(CELL, estimator="ste", params=(("x", 1),), samples=2)
-        found = measure.groups([CELL, replace(CELL, n=20), other, replace(CELL, mode="compiled")])
-        assert [len(group) for group in found] == [2, 1, 1] and found[0] == (CELL, other)
+        groups = measure.groups([CELL, replace(CELL, n=20), other, replace(CELL, mode="compiled")])
+        assert [len(group) for group in groups] == [2, 1, 1] and groups[0] == (CELL, other)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks run scaling` where something is in the way: memory, a compiler, its limits; and first steps."""
+"""`python -m benchmarks run scaling` with too little memory, without a compiler, and with torch.compile's limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TestSkipped:
         assert rows["imle_gumbel"]["status"] == "ok" and rows["imle_gumbel"]["value"] < 2**23
         assert "0 to compute" in words(call(*arguments))
 
-    def test_jax_says_before_it_runs(self, store, monkeypatch):
+    def test_jax_reports_memory_before_it_runs(self, store, monkeypatch):
         monkeypatch.setattr(prepare, "MEMORY_LIMIT", 2**10)
         call(*TIMING[:-1], "jax:cpu", "-n", 6, "-k", 2, "-e", "ste_gumbel", "--store", store)
         (row,) = rows_of(store)
@@ -43,7 +43,7 @@ class TestSkipped:
         call(*arguments)
         (row,) = rows_of(store)
         assert (row["status"], row["mode"]) == ("skipped", "compiled") and "install g++, or set CXX" in row["reason"]
-        # With a compiler it would be another result.
+        # The cell may work next time, once a compiler is installed.
         assert "1 to compute" in words(call(*arguments, "--dry-run"))
 
     def test_a_failure_to_measure_memory_keeps_the_seconds(self, store, monkeypatch):
@@ -60,7 +60,7 @@ class TestSkipped:
 
 
 class TestCompiled:
-    """By torch.compile, with a backend that traces and lets the steps run as they are: it takes no compiler."""
+    """torch.compile with a backend that traces and runs the steps eagerly, so that it needs no C++ compiler."""
 
     COMPILED = (*TIMING, "-k", 2, "-e", "ste_gumbel", "--mode", "compiled")
 
@@ -69,7 +69,7 @@ class TestCompiled:
         monkeypatch.setattr(compile_caches, "has_compiler", lambda: True)
         monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
 
-    def test_every_size_is_compiled_whatever_was_compiled_before(self, store):
+    def test_every_size_is_compiled_anew(self, store):
         result = call(*self.COMPILED, "-n", "6,7,8,9", "--store", store)
         assert result.exit_code == 0, result.output
         rows = {(row["n"], row["metric"]): row["value"] for row in rows_of(store)}
@@ -77,7 +77,7 @@ class TestCompiled:
             assert rows[n, "compile_seconds"] > 5 * rows[n, "total_seconds"]
         assert not any("limit" in row["reason"] for row in rows_of(store))
 
-    def test_beyond_the_limit_of_programs_a_cell_fails_and_is_not_timed_half_eagerly(self, store, monkeypatch):
+    def test_beyond_the_limit_of_programs_a_cell_fails_and_does_not_run_eagerly(self, store, monkeypatch):
         monkeypatch.setattr(compile_caches, "PROGRAMS", 1)
         several = [word.replace("ste_gumbel", "ste_gumbel,softsub,imle_gumbel") for word in map(str, self.COMPILED)]
         result = call(*several, "-n", 6, "--store", store)
@@ -86,7 +86,7 @@ class TestCompiled:
         for name in ("softsub", "imle_gumbel"):
             assert rows[name]["status"] == "failed" and "recompile_limit" in rows[name]["reason"]
 
-    def test_limits_and_caches_are_those_of_before_when_it_is_over(self):
+    def test_limits_and_caches_are_restored(self):
         before = (torch._dynamo.config.cache_size_limit, os.environ.get("TORCHINDUCTOR_CACHE_DIR"))
         with compile_caches.fresh_programs(), compile_caches.empty_caches():
             folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
@@ -96,7 +96,7 @@ class TestCompiled:
         assert (torch._dynamo.config.cache_size_limit, os.environ.get("TORCHINDUCTOR_CACHE_DIR")) == before
 
 
-def test_one_small_step_goes_before_the_first_of_a_backend_and_mode(store, monkeypatch):
+def test_a_small_step_runs_before_the_first_of_a_backend_and_mode(store, monkeypatch):
     real, built = prepare.steps, []
 
     def steps(record, params, ops, **sizes):

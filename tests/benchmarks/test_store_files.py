@@ -33,7 +33,8 @@ WRITER = """
 import sys
 sys.path[:0] = ["tests/support"]
 from reports_store import cell_of
-from benchmarks.results.store import Measurement, Store
+from benchmarks.results.outcome import Measurement
+from benchmarks.results.store import Store
 with Store(sys.argv[1]) as store:
     store.begin_run("run-1", "now", {})
     for seed in range(100_000):

@@ -1,27 +1,30 @@
-"""The engine beside a store: what is stored well enough is not computed again, whatever ended the run before."""
+"""A run goes on where another ended: what is stored precisely enough is not computed again."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 from reports_store import cell_of
 from stored import CELL, MEASURED, save
 
-from benchmarks.results import outcome
+from benchmarks.quality import measure
+from benchmarks.results import resume
 from benchmarks.results.cell import Effort
+from benchmarks.results.forecast import Forecast
+from benchmarks.results.outcome import End, Outcome, Report
+
+SILENT = Report(notice=lambda text: None, doing=lambda text: None, command="a test")
 
 
-def resume(opened, cells, fingerprint="code-1", *, force=False):
-    """Returns the names of the estimators that were computed, in order."""
-    codes = {cell.estimator: fingerprint for cell in cells}
-    missing = outcome.todo(cells, opened, codes, force=force)
-    outcomes = []
-    laws = dict.fromkeys(codes, "conditional_poisson")
-    computed = outcome.outcomes(missing)
-    counts = outcome.keep(computed, opened, laws=laws, fingerprints=codes, run="run-1", report=outcomes.append)
-    assert counts["failed"] == sum(bool(outcome.reason) for outcome in outcomes)
-    return [outcome.cell.estimator for outcome in outcomes]
+def run(opened, cells, fingerprint="code-1", *, force=False):
+    """Computes what is missing; returns the names of the estimators that were computed, in order."""
+    codes = dict.fromkeys(cells, fingerprint)
+    missing = resume.cells_to_compute(cells, opened, codes, force=force)
+    stored = []
+    laws = dict.fromkeys((cell.estimator for cell in cells), "conditional_poisson")
+    outcomes = measure.measure(missing, None, SILENT)
+    counts = resume.store_each(outcomes, opened, laws=laws, fingerprints=codes, run="run-1", after_each=stored.append)
+    assert counts["failed"] == sum(bool(outcome.reason) for outcome in stored)
+    return [outcome.cell.estimator for outcome in stored]
 
 
 class TestResume:
@@ -29,22 +32,22 @@ class TestResume:
 
     @pytest.fixture(autouse=True)
     def measured(self, monkeypatch):
-        monkeypatch.setattr(outcome, "quality_of", lambda cell: MEASURED)
+        monkeypatch.setattr(measure, "quality_of", lambda cell: MEASURED)
 
     def test_what_is_stored_is_not_computed_again(self, opened):
-        assert resume(opened, self.cells[:2]) == ["simple", "sfe"]
-        assert resume(opened, self.cells) == ["ste"]
-        assert resume(opened, self.cells) == []
+        assert run(opened, self.cells[:2]) == ["simple", "sfe"]
+        assert run(opened, self.cells) == ["ste"]
+        assert run(opened, self.cells) == []
 
     def test_other_code_computes_again(self, opened):
-        resume(opened, self.cells)
-        assert resume(opened, self.cells, "code-2") == ["simple", "sfe", "ste"]
-        assert resume(opened, self.cells, "code-2") == []
-        assert {found.fingerprint for found in opened.done().values()} == {"code-2"}
+        run(opened, self.cells)
+        assert run(opened, self.cells, "code-2") == ["simple", "sfe", "ste"]
+        assert run(opened, self.cells, "code-2") == []
+        assert {done.fingerprint for done in opened.done().values()} == {"code-2"}
 
     def test_force_computes_again(self, opened):
-        resume(opened, self.cells)
-        assert resume(opened, self.cells, force=True) == ["simple", "sfe", "ste"]
+        run(opened, self.cells)
+        assert run(opened, self.cells, force=True) == ["simple", "sfe", "ste"]
 
     def test_a_failure_is_stored_tried_again_and_stops_nothing(self, opened, monkeypatch):
         def failing(cell):
@@ -52,14 +55,14 @@ class TestResume:
                 raise FloatingPointError("it overflowed")
             return MEASURED
 
-        monkeypatch.setattr(outcome, "quality_of", failing)
+        monkeypatch.setattr(measure, "quality_of", failing)
         opened.enrol("figure1", self.cells)
-        assert resume(opened, self.cells) == ["simple", "sfe", "ste"]
+        assert run(opened, self.cells) == ["simple", "sfe", "ste"]
         (failed,) = [row for row in opened.rows() if row["status"] == "failed"]
         assert (failed["estimator"], failed["reason"]) == ("sfe", "FloatingPointError: it overflowed")
-        assert resume(opened, self.cells) == ["sfe"]
-        monkeypatch.setattr(outcome, "quality_of", lambda cell: MEASURED)
-        assert resume(opened, self.cells) == ["sfe"]
+        assert run(opened, self.cells) == ["sfe"]
+        monkeypatch.setattr(measure, "quality_of", lambda cell: MEASURED)
+        assert run(opened, self.cells) == ["sfe"]
         assert {row["status"] for row in opened.rows()} == {"ok"}
 
     def test_an_interrupt_keeps_what_was_done(self, opened, monkeypatch):
@@ -68,45 +71,59 @@ class TestResume:
                 raise KeyboardInterrupt
             return MEASURED
 
-        monkeypatch.setattr(outcome, "quality_of", interrupted)
+        monkeypatch.setattr(measure, "quality_of", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            resume(opened, self.cells)
-        monkeypatch.setattr(outcome, "quality_of", lambda cell: MEASURED)
-        assert resume(opened, self.cells) == ["ste"]
+            run(opened, self.cells)
+        monkeypatch.setattr(measure, "quality_of", lambda cell: MEASURED)
+        assert run(opened, self.cells) == ["ste"]
+
+
+def test_the_cell_that_is_computed_is_shown(computed):
+    shown = []
+    cells = [cell_of(name) for name in ("simple", "sfe")]
+    for outcome in measure.measure(cells, None, Report(pytest.fail, shown.append, "a test")):
+        assert shown[-1] == outcome.cell.estimator
+    assert computed == cells and shown == ["simple", "sfe"]
 
 
 class TestEffort:
-    """What counts as measured well enough, when more is asked for than was asked before."""
+    """When a stored result is precise enough for a run that asks for more than an earlier one."""
 
     @pytest.mark.parametrize(
-        ("spent", "half_width", "good"),
+        ("end", "budget_seconds", "half_width", "valid"),
         [
-            (3.0, 0.5, True),  # as much was spent
-            (0.6, 0.02, True),  # it is as narrow
-            (0.0, 0.01, True),
-            (0.6, 0.021, False),
-            (0.0, 0.03, False),  # it ended at another target
-            (0.6, None, False),
-            (3.0, None, True),
-            (0.0, None, False),  # what it lacked may be there now
-            (math.inf, None, True),  # too much memory is too much
-            (None, None, False),  # from before this was stored
+            (End.BUDGET, 3.0, 0.5, True),  # as much was spent
+            (End.BUDGET, 0.6, 0.02, True),  # it is as narrow
+            (End.PRECISE, None, 0.01, True),
+            (End.BUDGET, 0.6, 0.021, False),
+            (End.PRECISE, None, 0.03, False),  # it ended at another target
+            (End.BUDGET, 0.6, None, False),
+            (End.BUDGET, 3.0, None, True),
+            (End.FINAL, None, None, True),  # skipped, and no budget would help
+            (None, None, None, False),  # skipped, and it may work now
         ],
     )
-    def test_a_result_is_good_if_it_is_narrow_or_as_much_was_spent(self, opened, spent, half_width, good):
-        save(opened, CELL, spent=spent, half_width=half_width)
-        asked = {CELL: Effort(3.0, 0.02)}
-        missing = outcome.todo([CELL], opened, {"simple": "code-1"}, force=False, efforts=asked)
-        assert (missing == []) == good
-        assert outcome.todo([CELL], opened, {"simple": "code-2"}, force=False, efforts=asked) == [CELL]
+    def test_a_result_is_valid_if_it_is_narrow_or_as_much_was_spent(
+        self, opened, end, budget_seconds, half_width, valid
+    ):
+        save(opened, CELL, end=end, budget_seconds=budget_seconds, half_width=half_width)
+        efforts = {CELL: Effort(3.0, 0.02)}
+        missing = resume.cells_to_compute([CELL], opened, {CELL: "code-1"}, force=False, efforts=efforts)
+        assert (missing == []) == valid
+        assert resume.cells_to_compute([CELL], opened, {CELL: "code-2"}, force=False, efforts=efforts) == [CELL]
+
+    @pytest.mark.parametrize("end", [*End, None])
+    def test_the_store_returns_how_a_measurement_ended(self, opened, end):
+        save(opened, CELL, end=end)
+        assert opened.done()[CELL.key].end is end
 
 
 class TestForecast:
-    def test_kinds_not_yet_seen_count_as_the_mean_of_the_others(self):
+    def test_groups_without_a_finished_cell_count_as_the_mean_of_the_others(self):
         cells = [cell_of(name, seed=seed) for name in ("simple", "sfe", "ste") for seed in range(3)]
-        forecast = outcome.Forecast(cells)
+        forecast = Forecast(cells)
         assert forecast.seconds_left() is None
-        forecast.note(outcome.Outcome(cells[0], 1.0))
+        forecast.note(Outcome(cells[0], 1.0))
         assert forecast.seconds_left() == pytest.approx(2 * 1 + 3 * 1 + 3 * 1)
-        forecast.note(outcome.Outcome(cells[3], 3.0))
+        forecast.note(Outcome(cells[3], 3.0))
         assert forecast.seconds_left() == pytest.approx(2 * 1 + 2 * 3 + 3 * 2)

@@ -1,4 +1,4 @@
-"""The cases that asv follows, under pytest-benchmark: once each in the tests, timed by `nox -s timing`."""
+"""The cases that asv tracks, under pytest-benchmark: `nox -s timing` times them, the tests run each once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.tracked import asv_common, cases
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture) -> Callable[[str], None]:
-    """Returns a function that tells a user who waits, whom a captured print would not reach."""
+    """Returns a function that prints while pytest captures the output, so that a waiting user sees the reason."""
 
     def uncaptured(text: str) -> None:
         with capsys.disabled():
@@ -25,12 +25,12 @@ def say(capsys: pytest.CaptureFixture) -> Callable[[str], None]:
 
 
 def run(benchmark: BenchmarkFixture, name: str, build: Callable[[cases.Case], Callable[[], object]], say) -> None:
-    """Times a call; what it is of is kept beside its seconds, in plain numbers and words."""
+    """Times a call, and stores the fields of its case with the seconds."""
     case = cases.BY_ID[name]
-    # Timed, it has one core and the machine to itself; untimed, it need not wait for others.
+    # A timed call runs alone on one core. An untimed one need not wait for other measurements.
     alone = machine.alone("pytest-benchmark", say) if benchmark.enabled else nullcontext()
     with alone, machine.pinned(1, case.backend) if benchmark.enabled else nullcontext():
-        call = build(case)  # raises if something is lacking: this is the commit that has all that it follows
+        call = build(case)  # raises LackingError if a tracked name is gone
         benchmark.group = f"n={case.n} k={case.k} batch={case.batch}"
         benchmark.extra_info.update(asdict(case) | {"threads": 1})
         benchmark(call)

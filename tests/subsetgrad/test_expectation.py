@@ -23,10 +23,11 @@ def prepared(ops, name, f, samples=2, **params):
     resolved = record.resolve_params(params)
     k = 1 if record.k == 1 else K
     theta = ops.asarray(THETA)
-    shape = {"samples": record.samples(samples), "rows": 2, "n": N, "k": k}
-    raw = raw_draws(record, numpy_draw(np.random.default_rng(0), ops.dtype), np, **shape, params=resolved)
+    declared = record.draws_for(k, resolved)
+    draw = numpy_draw(np.random.default_rng(0), ops.dtype)
+    raw = raw_draws(declared, draw, np, samples=record.samples(samples), rows=2, n=N)
     raw = {key: ops.asarray(value) for key, value in raw.items()}
-    draws = resolve_draws(record, ops, theta, raw, f, k=k, params=resolved)
+    draws = resolve_draws(declared, ops, theta, raw, f, k=k, params=resolved)
     state = record.initial_state(ops, theta) if record.initial_state else None
     if state is not None:
         state = {key: value + 2.0 for key, value in state.items()}

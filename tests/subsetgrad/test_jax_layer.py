@@ -38,6 +38,17 @@ def test_samples_have_the_shape_of_theta_with_an_axis_of_samples_if_asked(name, 
     assert subset_jax.most_likely(theta, k=2).shape == shape
 
 
+def test_samples_none_means_one_sample_in_both_functions():
+    one = jax.jit(partial(subset_jax.expectation, f=square, k=2, samples=1))(KEY, THETA)
+    none = jax.jit(partial(subset_jax.expectation, f=square, k=2, samples=None))(KEY, THETA)
+    assert none.shape == (3,) and jnp.array_equal(none, one)
+    default = subset_jax.expectation(KEY, THETA, square, k=2)
+    np.testing.assert_allclose(default, one, rtol=1e-12)
+    assert subset_jax.sample(KEY, THETA, k=2, samples=None).shape == THETA.shape
+    with pytest.raises(ValueError, match="samples=0 is not a number of samples; pass an int of at least 1, or None"):
+        subset_jax.expectation(KEY, THETA, square, k=2, samples=0)
+
+
 def test_most_likely_is_the_top_k():
     np.testing.assert_array_equal(subset_jax.most_likely(THETA, k=2), oracles.top_k_mask(np.asarray(THETA), 2))
 

@@ -166,8 +166,8 @@ def test_two_noises_of_one_law_within_an_estimator_are_independent():
         source="a test",
     )
     question = question_about(record, n=5, k=2, objective="affine")
-    drawn = NoiseSource(0).draws(question, 20_000, 0)
+    drawn = question.draws(NoiseSource(0), 20_000, 0)
     product = np.asarray(drawn["a"] * drawn["b"])
     assert abs(product.mean()) < 5 * product.std() / np.sqrt(product.size)
     drawn["a"].mul_(0.0)  # an estimator that writes into its noise does not write into another's
-    assert np.asarray(NoiseSource(0).draws(question, 20_000, 0)["a"]).std() > 0.9
+    assert np.asarray(question.draws(NoiseSource(0), 20_000, 0)["a"]).std() > 0.9

@@ -68,7 +68,9 @@ def test_softsub_on_log_sigmoid_is_the_naive_loop(ops):
 
 def test_softsub_refuses_other_logits():
     record = get("softsub")
-    with pytest.raises(ValueError, match=r"softsub\[logits='odds'\] is out of range: it is one of theta, logsigmoid"):
+    with pytest.raises(
+        ValueError, match=r"softsub\[logits='odds'\] is out of range: it must be one of theta, logsigmoid"
+    ):
         record.draws_for(K, record.resolve_params({"logits": "odds"}))
 
 

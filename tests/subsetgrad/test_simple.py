@@ -88,7 +88,7 @@ def test_simple_f_is_the_difference_of_samples_of_two_laws(ops, step_size):
     params = record.resolve_params({"step_size": step_size})
     raw = {"z": ops.asarray(UNIFORMS[0]), "second": ops.asarray(UNIFORMS[1])}
     f = F.on(ops)
-    draws = resolve_draws(record, ops, ops.asarray(THETA), raw, f, k=K, params=params)
+    draws = resolve_draws(record.draws_for(K, params), ops, ops.asarray(THETA), raw, f, k=K, params=params)
     assert np.array_equal(np.asarray(draws["z"]), Z)
     points, gradient = estimate(ops, "simple_f", draws, step_size=step_size)
     second = np.zeros((S, 2, N))

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import subsetgrad
+from benchmarks.conformance.candidate import Candidate, NotApplicableError
 from benchmarks.conformance.checks import CHECKS
 from benchmarks.conformance.parity import TOLERANCE, parity
-from benchmarks.conformance.under_test import NotApplicableError, Subject
 from subsetgrad import ops as ops_module
 from subsetgrad import subsets
 from subsetgrad import torch as torch_layer
@@ -31,7 +31,7 @@ class TestPlugins:
     def test_record_holds(self, check, record):
         # On torch alone; `test_conformance.py --estimator` with the full name runs both backends.
         try:
-            check(Subject(record, ops_module.load("torch:cpu")))
+            check(Candidate(record, ops_module.load("torch:cpu")))
         except NotApplicableError as reason:
             pytest.skip(f"nothing to test: {reason}")  # the check is of a claim that the record does not make
 

@@ -91,4 +91,4 @@ def test_stgs_and_gumbel_softmax_share_their_point_where_one_item_has_all_the_ma
 def test_they_are_defined_for_one_item_only():
     for name in ("stgs", "gs"):
         with pytest.raises(ValueError, match=f"k=2: {name} is defined for k=1 only"):
-            get(name).check_size(5, 2)
+            get(name).check_k(2, 5)

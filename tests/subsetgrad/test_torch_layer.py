@@ -134,8 +134,24 @@ def test_other_dtypes_are_refused_with_the_way_out(dtype):
         SubsetLayer("simple", k=2)(THETA.to(dtype))
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_theta_on_an_unsupported_device_is_refused_with_the_supported_ones(training):
+    layer = SubsetLayer("simple", k=2).train(training)
+    theta = torch.zeros(3, 6, device="meta")
+    for call in (layer, lambda t: layer.expectation(t, square)):
+        with pytest.raises(
+            ValueError, match=r"theta is on device 'meta'; .* run on cpu and cuda: move theta .* theta.to\('cpu'\)"
+        ):
+            call(theta)
+
+
 def test_k_out_of_range_and_of_a_wrong_type_is_refused():
-    for k, kind, message in ((7, ValueError, r"k=7 is outside \[0, 6\] for n=6"), (2.0, TypeError, "a Python int")):
+    for k, kind, message in (
+        (7, ValueError, r"k=7 is outside \[0, 6\] for n=6"),
+        (-1, ValueError, "k=-1 is negative; choose k between 0 and the number of items"),
+        (2.0, TypeError, "a Python int"),
+        (True, TypeError, "k=True is a bool"),
+    ):
         with pytest.raises(kind, match=message):
             SubsetLayer("simple", k=k)(THETA)
     with pytest.raises(ValueError, match="k=2: gs is defined for k=1 only"):

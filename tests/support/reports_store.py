@@ -15,7 +15,8 @@ from benchmarks import experiments
 from benchmarks.experiments.published import SEEDS
 from benchmarks.results.cell import Cell
 from benchmarks.results.names import COST
-from benchmarks.results.store import Measurement, Store
+from benchmarks.results.outcome import Measurement
+from benchmarks.results.store import Store
 from reports import data
 from reports.cost import section
 from reports.quality.board import Board, boards

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from reports_store import cell_of
 
-from benchmarks.results.store import Measurement
+from benchmarks.results.outcome import Measurement
 
 CELL = cell_of("simple", {"step_size": 2.5, "central": False, "logits": "theta"})
 MEASURED = [

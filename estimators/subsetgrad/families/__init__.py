@@ -1,1 +1,1 @@
-"""The estimators, one file a family."""
+"""The estimators, one file for each family. No file imports another one."""

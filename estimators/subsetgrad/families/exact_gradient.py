@@ -1,4 +1,4 @@
-"""The exact gradient by enumeration, as an estimator: the line the others are judged against."""
+"""The exact gradient by enumeration of all subsets, as an estimator: the reference for all others."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import subsets
-from ..base import Estimator
+from ..base import Estimate, Estimator
 from ..draws import Objective
 from ..ops import Array, Ops
 
 
-def _exact_enum(
-    ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any
-) -> tuple[Array, Array, Array, Any]:
-    """Returns Σ_z p(z) f(z) (z − μ) over all C(n, k) subsets."""
+def _exact_enum(ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, state: Any) -> Estimate:
+    """Returns Σ_z p(z) f(z) (z − μ) over all C(n, k) subsets, computed as Σ_z p(z) (f(z) − E f) z."""
     del draws
     xp = ops.xp
     states = ops.asarray(subsets.enumerate(theta.shape[-1], k))
@@ -22,7 +20,7 @@ def _exact_enum(
     probability = xp.exp(subsets.log_prob(ops, theta, k, points))
     values = ops.stop_gradient(f(points))
     centred = values - xp.sum(probability * values, axis=0)
-    return points, probability, ops.matmul((probability * centred).T, states), state
+    return Estimate(points, probability, ops.matmul((probability * centred).T, states), state)
 
 
 EXACT_ENUM = Estimator(

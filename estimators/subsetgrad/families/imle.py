@@ -1,7 +1,22 @@
-"""Implicit maximum-likelihood estimation: perturb-and-map forward, the difference of two maps backward.
+"""Implicit maximum-likelihood estimation (I-MLE): the gradient is the difference of two perturbed top-k vectors.
+
+A "map" is the most likely subset, top_k of the perturbed logits.
 
 Source: Niepert, Minervini and Franceschi 2021 (I-MLE; arXiv 2106.01798); Minervini, Franceschi and Niepert 2023
 (adaptive I-MLE; arXiv 2209.04862).
+
+Differences of `imle_sog` and `imle_gumbel` from the authors' package torch-imle:
+
+1. Its parameter α and its two noise temperatures are fixed at 1, which are its defaults.
+2. The gradient is never divided by λ, which is an option there.
+
+Differences of `aimle` from the authors' code:
+
+1. ‖θ‖ and ‖∇f‖ are norms of one row and one sample, without the entries of -inf. There they are norms over the whole
+   batch, so that an estimate depends on the other rows.
+2. With S > 1 samples the gradient is divided by λ. There it is divided by λ/√S, because ‖θ‖ is computed once from S
+   copies of theta and once from one.
+3. The defaults are those of the published commands (α starts at 0, update 1e-3), not those of the class.
 """
 
 from __future__ import annotations
@@ -24,7 +39,7 @@ from ..parameters import FRACTION, NON_NEGATIVE, POSITIVE
 def _imle(
     ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int, step_size: float, **_: Any
 ) -> Array:
-    """Returns mean_s (z_s − top_k(θ + ε_s − λ g_s)), the same noise in both maps; not divided by λ."""
+    """Returns mean_s (z_s − top_k(θ + ε_s − λ g_s)); z_s is top_k of the same noise. It is not divided by λ."""
     stepped = ops.top_k_mask(theta + draws["noise"] - step_size * g, k)
     return ops.xp.mean(z - stepped, axis=0)
 
@@ -70,7 +85,11 @@ def _aimle(
     update: float,
     decay: float,
 ) -> tuple[Array, dict[str, Array]]:
-    """Returns the finite difference at step λ = α‖θ‖/‖g‖ and the state with α moved towards the target norm."""
+    """Returns the finite difference at step λ = α‖θ‖/‖g‖, and the next state.
+
+    α grows by `update` while the average number of non-zero entries of the difference is below `target_norm`, and
+    shrinks by it otherwise.
+    """
     xp = ops.xp
     finite = xp.where(xp.isfinite(theta), theta, 0.0)
     theta_norm = xp.sqrt(xp.sum(finite * finite, axis=-1))
@@ -88,7 +107,10 @@ def _aimle(
 
 
 def _initial_alpha(ops: Ops, theta: Array) -> dict[str, Array]:
-    """Returns α = 0, as in all published commands, and C = 1, per row."""
+    """Returns the first state of each row: α = 0, as in all published commands, and `norm` = 1.
+
+    `norm` is the running average of the number of non-zero entries.
+    """
     zero = ops.xp.zeros_like(theta[..., 0])
     return {"alpha": zero, "norm": zero + 1.0}
 
@@ -106,6 +128,6 @@ AIMLE = Estimator(
     ranges={"target_norm": POSITIVE, "update": NON_NEGATIVE, "decay": FRACTION},
     initial_state=_initial_alpha,
     source="Minervini et al. 2023: λ = α‖θ‖/‖∇f‖, α adapted until `target_norm` entries of z − z′ are non-zero; norms "
-    "are per row and sample here (the reference couples the rows of a batch), entries of -inf left out. "
-    "Logits that are all 0 give λ = 0 and never move: start from random ones",
+    "are per row and sample, without entries of -inf (the authors' code takes them over the batch). "
+    "Logits that are all 0 give λ = 0 and never change: start from random ones",
 )

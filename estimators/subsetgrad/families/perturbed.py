@@ -1,4 +1,15 @@
-"""Perturbed optimisers: f at the mean of many perturbed maps."""
+"""Perturbed optimisers: f is evaluated at the mean of many perturbed top-k vectors.
+
+Source: Berthet et al. 2020 (arXiv 2002.08676).
+
+Differences from the paper:
+
+1. The noise is Gumbel noise only, with the score ν(ε) = 1 − e^−ε.
+2. `control_variate` subtracts the unperturbed top-k vector from each perturbed one. The mean of the gradient stays the
+   same.
+3. S is the number of independent estimates that are averaged. The M draws inside one estimate are the parameter
+   `samples`.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +23,12 @@ from ..parameters import POSITIVE
 
 
 def _maps(ops: Ops, theta: Array, noise: Array, k: int, sigma: float) -> Array:
-    """Returns the perturbed maps, `[S, B, M, n]`."""
+    """Returns the perturbed top-k vectors, `[S, B, M, n]`."""
     return ops.top_k_mask(theta[:, None, :] + sigma * noise, k)
 
 
 def _mean_map(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, sigma: float, **_: Any) -> Array:
+    """Returns the mean of the M perturbed top-k vectors, `[S, B, n]`."""
     return ops.xp.mean(_maps(ops, theta, draws["noise"], k, sigma), axis=-2)
 
 
@@ -32,8 +44,8 @@ def _perturbed_opt(
     sigma: float,
     control_variate: bool,
 ) -> Array:
-    """Returns (1/(Mσ)) Σ_m ((z_m − z_0)·∇f(z̄)) ν(ε_m), with ν(ε) = 1 − e^−ε the score of the Gumbel noise."""
-    del z, samples  # samples is the length of the noise's own axis
+    """Returns (1/(Mσ)) Σ_m ((z_m − z_0)·∇f(z̄)) ν(ε_m), with z_0 = 0 unless `control_variate` is set."""
+    del z, samples  # the noise already has an axis of length `samples`
     xp = ops.xp
     noise = draws["noise"]
     origin = ops.top_k_mask(theta, k)[:, None, :] if control_variate else 0.0

@@ -1,4 +1,14 @@
-"""Estimators that give f a relaxed point and backpropagate through it."""
+"""Estimators that evaluate f at a relaxed point and backpropagate through it.
+
+Differences of `softsub` from the paper (Xie and Ermon 2019) and its code:
+
+1. log(1 − a) is computed from the other items where a > 1/2. The code subtracts a from 1, which loses all digits in
+   float32 at low temperatures.
+2. logits="logsigmoid" replaces theta by log σ(theta), as the notebook of the SIMPLE paper does.
+
+`l2x` follows its paper (Chen et al. 2018) and takes the maximum of k relaxed one-hot vectors. The L2X baseline in the
+notebook of tf-imle draws a single vector for every k.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +23,7 @@ from ..soft_top_k import soft_top_k, softmax
 
 
 def _gumbel_softmax(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, temperature: float) -> Array:
+    """Returns the softmax of the perturbed logits, `[S, B, n]`."""
     del k
     return softmax(ops, (theta + draws["noise"]) / temperature)
 
@@ -35,12 +46,12 @@ GS = Estimator(
 def _softsub(
     ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, temperature: float, epsilon: float, logits: str
 ) -> Array:
-    weights = _law_logits(ops, theta, logits=logits)
-    return soft_top_k(ops, weights + draws["noise"], k, temperature, epsilon)
+    """Returns SoftSub's relaxed k-hot vector of the perturbed logits, `[S, B, n]`."""
+    return soft_top_k(ops, _law_logits(ops, theta, logits=logits) + draws["noise"], k, temperature, epsilon)
 
 
 def _log_sigmoid(ops: Ops, theta: Array) -> Array:
-    """Returns log σ(θ), -inf with gradient 0 at -inf."""
+    """Returns log σ(θ); at θ = -inf the value is -inf and the gradient 0."""
     xp = ops.xp
     impossible = theta == -xp.inf
     safe = xp.where(impossible, 0.0, theta)
@@ -53,6 +64,7 @@ _LOGITS = {"theta": lambda _, theta: theta, "logsigmoid": _log_sigmoid}
 
 
 def _law_logits(ops: Ops, theta: Array, *, logits: str, **_: Any) -> Array:
+    """Returns the logits of the law: theta, or log σ(theta) for logits="logsigmoid"."""
     return _LOGITS[logits](ops, theta)
 
 
@@ -73,6 +85,7 @@ SOFTSUB = Estimator(
 
 
 def _l2x(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int, temperature: float) -> Array:
+    """Returns the maximum of k relaxed one-hot vectors, item by item, `[S, B, n]`."""
     del k
     return ops.xp.max(softmax(ops, (theta[:, None, :] + draws["noise"]) / temperature), axis=-2)
 

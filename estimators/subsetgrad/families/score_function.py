@@ -1,4 +1,7 @@
-"""Score-function estimators on exact samples: values of f only, unbiased; the score of the k-subset law is z − μ."""
+"""Score-function estimators on exact samples. They use only values of f and are unbiased for every f.
+
+The score ∇_θ log p(z) of the conditional Poisson law is z − μ.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ SFE = Estimator(
 
 
 def _rloo(ops: Ops, theta: Array, z: Array, v: Array, *, k: int) -> Array:
-    """Returns the sample covariance of f and z; Σ(v − v̄)μ = 0, so no marginals are needed."""
+    """Returns the sample covariance of f and z, which is the mean of (v_s − mean of the other values) (z_s − μ).
+
+    The marginals are not needed, because Σ_s (v_s − v̄) μ = 0.
+    """
     del theta, k
     centred = v - ops.xp.mean(v, axis=0)
     return ops.xp.sum(centred[..., None] * z, axis=0) / (z.shape[0] - 1)

@@ -1,6 +1,15 @@
-"""The SIMPLE family: exact samples forward, exact marginals backward.
+"""The SIMPLE family: exact samples in the forward pass, exact marginals in the backward pass.
 
 Source: Ahmed, Zeng, Niepert and Van den Broeck 2023 (ICLR; arXiv 2210.01941).
+
+Differences from the paper:
+
+1. Samples, marginals and the product with ∂μ/∂θ come from `subsetgrad.subsets`, not from Algorithms 1 and 2 and
+   automatic differentiation. `simple_as_printed` has the algorithms of the paper.
+2. With S > 1 samples the gradients of f are averaged first and multiplied by ∂μ/∂θ once. This equals the mean of S
+   estimates, because the product is linear.
+3. SIMPLE-F and SIMPLE-B are described in words in Section 5.1. The formulas and the step size λ = 2.5 are those of the
+   authors' notebook; the gradients are not divided by λ.
 """
 
 from __future__ import annotations
@@ -27,7 +36,7 @@ from ..parameters import NON_NEGATIVE, POSITIVE
 
 
 def _simple(ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int) -> Array:
-    """Returns Cov(z)·mean_s ∇f(z_s): the covariance is linear, so the mean comes first and one product serves all."""
+    """Returns Cov(z)·mean_s ∇f(z_s), with Cov(z) = ∂μ/∂θ."""
     del z, draws
     return subsets.covariance_product(ops, theta, k, ops.xp.mean(g, axis=0))
 
@@ -47,7 +56,7 @@ SIMPLE = Estimator(
 def _stepped_logits(
     ops: Ops, theta: Array, draws: Mapping[str, Array], f: Objective, *, k: int, step_size: float
 ) -> Array:
-    """Returns θ − λ∇f(z), `[S, B, n]`; an item of logit -inf stays one."""
+    """Returns θ − λ∇f(z), `[S, B, n]`, the logits of the second sample of SIMPLE-F; -inf stays -inf."""
     del k
     return theta - step_size * gradient_at(ops, f, draws["z"])
 
@@ -55,6 +64,7 @@ def _stepped_logits(
 def _simple_f(
     ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int, step_size: float
 ) -> Array:
+    """Returns mean_s (z_s − z′_s), not divided by λ."""
     del theta, g, k, step_size
     return ops.xp.mean(z - draws["second"], axis=0)
 
@@ -98,6 +108,7 @@ SIMPLE_B = Estimator(
 
 
 def _at_marginals(ops: Ops, theta: Array, draws: Mapping[str, Array], *, k: int) -> Array:
+    """Returns the marginals as the only point, `[1, B, n]`."""
     del draws
     return subsets.marginals(ops, theta, k)[None]
 

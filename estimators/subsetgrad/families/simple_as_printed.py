@@ -1,9 +1,15 @@
-"""SIMPLE by the paper's own algorithms, as plug-ins to time beside `simple`.
+"""SIMPLE computed by the algorithms of the paper, for comparing its cost with that of `simple`.
 
-They have its law and its gradient. They are not among `ESTIMATORS`; name them in full:
+Law and gradient are those of `simple`. These records are not in `ESTIMATORS`, so give their full name:
 `-e subsetgrad.families.simple_as_printed:SIMPLE_SEQUENTIAL`.
 
 Source: Ahmed, Zeng, Niepert and Van den Broeck 2023 (ICLR; arXiv 2210.01941).
+
+Differences from the paper:
+
+1. All algorithms work on logarithms. `subsetgrad.subsets.paper` lists the corrections of the printed algorithms.
+2. Algorithm 3 multiplies ∂μ/∂θ by ∇f in forward mode. Here it is reverse mode, which gives the same because ∂μ/∂θ is
+   symmetric (Eq. 7).
 """
 
 from __future__ import annotations
@@ -19,9 +25,8 @@ from ..subsets import paper
 def _simple(marginals: Callable[..., Array]) -> Callable[..., Array]:
     """Returns the rule (∂μ/∂θ)ᵀ·mean_s ∇f(z_s), by reverse mode through `marginals`."""
 
-    # Print has the product with ∂μ/∂θ, by forward mode (Eq. 7: it is symmetric). Forward over reverse takes 1.3 to 1.9
-    # times as long on torch (float32, one core, 64 rows, n=128 and 1000); on jax as long, and 0.6 times as long
-    # for the sequential form at n=1000.
+    # Forward over reverse mode, as in the paper, takes up to twice as long on torch. On jax it takes as long, or less for
+    # the sequential algorithm at large n.
     def rule(ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int) -> Array:
         del z, draws
         mu_bar = ops.xp.mean(g, axis=0)
@@ -31,7 +36,7 @@ def _simple(marginals: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def _record(name: str, sampler: Callable[..., Array], marginals: Callable[..., Array], source: str) -> Estimator:
-    """Returns `simple` with this exact sampler and these marginals."""
+    """Returns the record of `simple` with another exact sampler and other code for the marginals."""
     return Estimator(
         name=name,
         law="conditional_poisson",

@@ -1,4 +1,4 @@
-"""Straight-through estimators: the gradient at a discrete sample, passed on as it is or through a relaxation."""
+"""Straight-through estimators: the gradient of f at a discrete sample, as it is or times the Jacobian of a softmax."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..soft_top_k import softmax
 
 
 def _identity(ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int) -> Array:
+    """Returns mean_s ∇f(z_s)."""
     del theta, z, draws, k
     return ops.xp.mean(g, axis=0)
 
@@ -47,7 +48,7 @@ STE_GUMBEL = replace(
 def _softmax_vjp(
     ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int, temperature: float
 ) -> Array:
-    """Returns the mean of the softmax's vjp at the perturbed logits, (1/τ) [y⊙g − y (y·g)]."""
+    """Returns mean_s (1/τ) [y⊙g − y (y·g)], the product of g and the Jacobian of y = softmax((θ + noise)/τ)."""
     del z, k
     xp = ops.xp
     y = softmax(ops, (theta + draws["noise"]) / temperature)

@@ -1,4 +1,4 @@
-"""All k-subsets, for the oracle and for exact moments."""
+"""Enumeration of all k-subsets, for exact gradients and exact moments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from .checks import check_k
 
 LIMIT = 200_000  # subsets
-MAX_NUMBERS = 20_000_000  # n per subset: 160 MB
+MAX_NUMBERS = 20_000_000  # entries of the returned array, 160 MB
 
 
 @lru_cache(maxsize=8)
@@ -29,13 +29,15 @@ def enumerate(n: int, k: int) -> np.ndarray:
       TypeError, ValueError: n or k out of range, or more than `LIMIT` subsets.
     """
     if n < 1:
-        raise ValueError(f"n={n} is not a number of items; it is at least 1")
+        raise ValueError(f"n={n} is not a number of items; it must be at least 1")
     check_k(k, n)
     count = math.comb(n, k)
     if count > LIMIT:
         raise ValueError(f"enumerating C({n}, {k}) = {count:,} subsets; the limit is {LIMIT:,}. Use a smaller n or k")
     if count * n > MAX_NUMBERS:
-        raise ValueError(f"enumerating C({n}, {k}) = {count:,} subsets of n={n} items takes too much memory; lower n")
+        raise ValueError(
+            f"enumerating C({n}, {k}) = {count:,} subsets of n={n} items takes too much memory; use a smaller n"
+        )
     indices = np.fromiter(itertools.chain.from_iterable(itertools.combinations(range(n), k)), np.intp, count * k)
     states = np.zeros((count, n))
     np.put_along_axis(states, indices.reshape(count, k), 1.0, axis=1)

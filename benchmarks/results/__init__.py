@@ -1,0 +1,1 @@
+"""Cells, their outcomes, and the store that keeps them."""

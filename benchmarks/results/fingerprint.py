@@ -1,0 +1,104 @@
+"""The hash of the code that a cell's result depends on: the import closure of its measurement.
+
+The closure begins at the roots of a cell: the measurement of its kind, its estimator, its objective and its backend.
+Every import is followed from there, imports inside functions too, as long as it stays in `subsetgrad`, in `benchmarks`,
+or in the plug-in's own folder or package.
+
+A package's `__init__` counts by the names that are taken from it, and never with all that it imports. A new estimator
+therefore makes no result stale, although `subsetgrad/__init__.py` lists it. The tuples in which a name is looked up
+(`REGISTRIES`) are not followed: the record that the cell names is a root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sysconfig
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import subsetgrad
+
+from . import names
+from .cell import AnyCell
+from .source_code import Sources, Unit
+
+_FOLDERS = {"subsetgrad": Path(subsetgrad.__file__).parents[1], "benchmarks": Path(__file__).parents[2]}
+# Package and variable of each tuple of records that are looked up by name.
+REGISTRIES = frozenset({("subsetgrad", "ESTIMATORS"), ("benchmarks.objectives", "OBJECTIVES")})
+# The modules that are imported by a computed name, by backend. A test finds any that this list lacks.
+COMPUTED = {"torch": "subsetgrad.ops.torch", "jax": "subsetgrad.ops.jax"}
+_MEASUREMENTS = {names.QUALITY: "benchmarks.quality.measure", names.COST: "benchmarks.cost.measure"}
+
+
+def fingerprint(cell: AnyCell) -> str:
+    """Returns the hash of the code that the cell's result depends on."""
+    return _hash(*_deciding(cell))
+
+
+def closure(cell: AnyCell) -> tuple[Unit, ...]:
+    """Returns the parts of the code that the cell's result depends on, sorted."""
+    return tuple(unit for unit, code in _closure(*_deciding(cell)).items() if code)
+
+
+def _deciding(cell: AnyCell) -> tuple[str, str, str, str]:
+    """Returns the fields that decide which code a cell runs."""
+    return cell.kind, cell.estimator, getattr(cell, "objective", ""), cell.backend
+
+
+@cache  # the source does not change while a process runs it
+def _hash(kind: str, estimator: str, objective: str, backend: str) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for code in sorted(_closure(kind, estimator, objective, backend).values()):
+        digest.update(code.encode())
+    return digest.hexdigest()
+
+
+@cache
+def _closure(kind: str, estimator: str, objective: str, backend: str) -> dict[Unit, str]:
+    """Returns the code of each unit of the closure, in sorted order."""
+    sources = Sources(_plug_in_folders(estimator) | _FOLDERS)
+    waiting = list(_roots(kind, estimator, objective, backend))
+    code: dict[Unit, str] = {}
+    while waiting:
+        target = waiting.pop()
+        unit = None if target in REGISTRIES else sources.unit(*target)
+        if unit is not None and unit not in code:
+            code[unit], imports = sources.read(unit)
+            waiting += imports
+    return dict(sorted(code.items()))
+
+
+def _roots(kind: str, estimator: str, objective: str, backend: str) -> Iterator[tuple[str, str]]:
+    """Yields the `(module, name)` of everything that a cell names."""
+    yield _MEASUREMENTS[kind], ""
+    yield COMPUTED[backend], ""
+    module, _, attribute = estimator.partition(":")
+    yield (module, attribute) if attribute else _record("subsetgrad", "ESTIMATORS", estimator)
+    if objective:
+        yield _record("benchmarks.objectives", "OBJECTIVES", objective)
+
+
+def _record(package: str, registry: str, name: str) -> tuple[str, str]:
+    """Returns the package and the variable that holds the record called `name`."""
+    variables = vars(importlib.import_module(package))
+    record = next(record for record in variables[registry] if record.name == name)
+    return package, next(variable for variable, value in variables.items() if value is record)
+
+
+def _plug_in_folders(estimator: str) -> dict[str, Path]:
+    """Returns the folders of a plug-in's modules, as `Sources` takes them.
+
+    They are all modules in the plug-in's folder, or of an installed plug-in those of its own package.
+    """
+    module, _, attribute = estimator.partition(":")
+    top = module.partition(".")[0]
+    spec = importlib.util.find_spec(top) if attribute and top not in _FOLDERS else None
+    if spec is None:
+        return {}
+    paths = [*(spec.submodule_search_locations or ()), spec.origin]
+    folder = Path(str(paths[0])).parent
+    installed = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
+    return {top: folder} if folder in installed else {top: folder, "": folder}

@@ -1,0 +1,74 @@
+"""Imports as read from the source: an `__init__` counts by the names that are taken from it, and never as a whole."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.results.source_code import Sources
+
+INIT = """
+from .one import first
+from . import two
+from .three import *
+
+def local():
+    return first
+"""
+
+
+@pytest.fixture
+def sources(tmp_path):
+    files = {
+        "lib/__init__.py": INIT,
+        "lib/one.py": "first = 1\n",
+        "lib/two/__init__.py": "second = 2\nthird = 3\n",
+        "lib/two/deep.py": "",
+        "lib/three.py": "import numpy\nfourth = 4\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return Sources({"lib": tmp_path})
+
+
+def closure(sources, code, tmp_path):
+    (tmp_path / "lib" / "main.py").write_text(code)
+    waiting, units = [("lib.main", "")], set()
+    while waiting:
+        unit = sources.unit(*waiting.pop())
+        if unit is not None and unit not in units:
+            units.add(unit)
+            waiting += sources.read(unit)[1]
+    return {str(unit) for unit in units} - {"lib.main"}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("from lib import first", {"lib:first", "lib.one"}),
+        ("from . import first as f", {"lib:first", "lib.one"}),
+        ("from lib import local", {"lib:local", "lib:first", "lib.one"}),
+        ("import lib\nlib.local()", {"lib:local", "lib:first", "lib.one"}),
+        ("from lib import two\nprint(two.second)", {"lib.two:second"}),
+        ("import lib.two\nprint(lib.two.second)", {"lib.two:second"}),
+        ("from lib.two import deep", {"lib.two.deep"}),
+        ("def f():\n    from lib.one import first", {"lib.one"}),
+        ("import numpy", set()),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from lib import first", set()),
+    ],
+)
+def test_an_import_counts_by_the_names_it_takes(sources, tmp_path, code, expected):
+    assert closure(sources, code, tmp_path) == expected
+
+
+def test_a_package_that_is_passed_on_counts_with_all_its_names(sources, tmp_path):
+    assert "lib.two:*" in closure(sources, "from lib import two\nprint(two)", tmp_path)
+
+
+def test_a_name_behind_a_star_counts_with_all_names(sources, tmp_path):
+    assert {"lib:*", "lib.three"} <= closure(sources, "from lib import fourth", tmp_path)
+
+
+def test_a_name_that_does_not_exist_is_an_error(sources):
+    with pytest.raises(LookupError, match=r"lib\.two has no fifth"):
+        sources.unit("lib.two", "fifth")
