@@ -75,7 +75,7 @@ def table(experiment: str, style: str, store: Path) -> None:
     for other in chosen.set_aside:
         click.echo(f"set aside: {other}", err=True)
     if chosen.table.empty:
-        raise _Stop(f"nothing of {experiment} was measured in {chosen.place}: {chosen.missing['reason'].iloc[0]}")
+        raise _Stop(f"nothing of {experiment} was measured in {chosen.setup}: {chosen.missing['reason'].iloc[0]}")
     compared = timings.comparison(chosen.table, results.entries("comparison"))
     blocks = tables.blocks(chosen.table, list(compared.baselines.values()))
     click.echo(tables.printed(chosen.table, blocks, style), nl=False)

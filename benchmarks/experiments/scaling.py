@@ -76,7 +76,7 @@ SCALING = ClockExperiment(
         _complexity(
             "SoftSub", "softsub", work="O(n k)", powers="n¹ k¹", vectorised="O(k log n)", vectorised_powers="n⁰ k¹"
         ),
-        _complexity("straight-through Gumbel-top-k", "ste_gumbel", "nobody, a baseline"),
+        _complexity("straight-through Gumbel-top-k, a baseline", "ste_gumbel", ""),
     ),
     largest_n={
         "exact_enum": (16, "for it sums over all subsets"),

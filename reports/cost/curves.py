@@ -1,7 +1,7 @@
 """Figures of cost: growth on logarithmic axes, and ratios.
 
-Colour is for the estimators that the experiment highlights and for plug-ins. The others share the colour of the text,
-and differ by their markers and dashes.
+Plug-ins and the estimators that the experiment highlights have colours and solid lines. The others share the colour of
+the text, and differ by their markers and dashes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def growth(
 
     Args:
       slug, title, caption: its name in files, its heading, and the sentences under it.
-      table: rows of `timings.Timings.table` for one way, one metric and the sizes of one family.
+      table: rows of `timings.Timings.table` for one engine, one metric and the sizes of one family.
       axis: `n` or `k`.
       metric: its name, for units.
       exponents: by label, where there is a fit.
@@ -65,8 +65,9 @@ def growth(
     table = table.sort_values(axis)
     labels = list(table.groupby("label", sort=True)["value"].last().sort_values(kind="stable", ascending=False).index)
     plug_ins = set(table.loc[table["plug_in"], "label"])
-    colours = {label: hue_of(label, label in plug_ins, highlights) or _FAINT for label in labels}
-    looks = {label: _LOOKS[turn % len(_LOOKS)] for turn, label in enumerate(labels)}
+    hues = {label: hue_of(label, label in plug_ins, highlights) for label in labels}
+    colours = {label: hue or _FAINT for label, hue in hues.items()}
+    looks = {label: _LOOKS[turn % len(_LOOKS)] for turn, label in enumerate(sorted(labels))}
     with canvas_of(slug, max(3.3, 1.1 + 0.15 * len(labels))) as canvas:
         axes = canvas.subplots()
         sns.lineplot(
@@ -79,7 +80,7 @@ def growth(
             style="label",
             style_order=labels,
             markers={label: marker for label, (_, marker) in looks.items()},
-            dashes={label: dashes for label, (dashes, _) in looks.items()},
+            dashes={label: "" if hues[label] else dashes for label, (dashes, _) in looks.items()},
             estimator=None,
             markersize=4.5,
             markeredgecolor="none",
@@ -141,13 +142,13 @@ def ratios(slug: str, title: str, caption: str, table: pd.DataFrame, *, left: st
       left, right: the meaning of values below and above 1.
     """
     order = table.groupby("label")["value"].median().sort_values(kind="stable", ascending=False)
-    places = {str(label): place for place, label in enumerate(order.index)}
+    y_of = {str(label): index for index, label in enumerate(order.index)}
     sizes = list(dict.fromkeys(table["size"]))
-    with canvas_of(slug, 1.5 + 0.2 * len(places)) as canvas:
+    with canvas_of(slug, 1.5 + 0.2 * len(y_of)) as canvas:
         axes = canvas.subplots()
         for turn, size in enumerate(sizes):
             rows = table[table["size"] == size]
-            heights = rows["label"].map(places) + 0.5 * (turn / max(len(sizes) - 1, 1) - 0.5)
+            heights = rows["label"].map(y_of) + 0.5 * (turn / max(len(sizes) - 1, 1) - 0.5)
             colour, marker = COLOURS[turn % len(COLOURS)], MARKERS[turn % len(MARKERS)]
             axes.hlines(heights, rows["low"], rows["high"], color=colour, linewidth=1.3)
             axes.plot(rows["value"], heights, marker, color=colour, ms=4.2, mfc="none", mew=1.2, label=size)
@@ -162,8 +163,8 @@ def ratios(slug: str, title: str, caption: str, table: pd.DataFrame, *, left: st
         axes.xaxis.set_major_locator(FixedLocator([2.0**power for power in powers if power % step == 0]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(units.ratio_tick))
-        axes.set_yticks(range(len(places)), [short(label) for label in places], fontsize=8)
-        axes.set_ylim(-0.7, len(places) - 0.3)
+        axes.set_yticks(range(len(y_of)), [short(label) for label in y_of], fontsize=8)
+        axes.set_ylim(-0.7, len(y_of) - 0.3)
         axes.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)
         axes.spines["right"].set_visible(False)
         gap = "\N{NO-BREAK SPACE}" * 12

@@ -13,7 +13,7 @@ from ..form import numbers
 from . import slopes, timings
 from .slopes import FEWEST, Family, Slope
 
-# The slope of each label, by family, metric and way.
+# The slope of each label, by family, metric and engine.
 Fits = Mapping[tuple[Family, str, str], Mapping[str, Slope]]
 NO_STATEMENT = {"work": numbers.MISSING, "powers": "", "vectorised": numbers.MISSING, "vectorised_powers": ""}
 
@@ -35,24 +35,24 @@ class Grid:
     lines: tuple[tuple[str, tuple[Measured, ...]], ...]
 
 
-def of_family(table: pd.DataFrame, family: Family, metric: str, way: str, batch: int) -> pd.DataFrame:
+def of_family(table: pd.DataFrame, family: Family, metric: str, engine: str, batch: int) -> pd.DataFrame:
     """Returns the rows of `table` that lie along the family."""
-    rows = table[(table["metric"] == metric) & (table["way"] == way) & (table["batch"] == batch)]
+    rows = table[(table["metric"] == metric) & (table["engine"] == engine) & (table["batch"] == batch)]
     return rows.merge(pd.DataFrame(family.sizes, columns=["n", "k"]), on=["n", "k"])
 
 
-def fit_all(table: pd.DataFrame, families: Sequence[Family], ways: Sequence[str], batch: int) -> Fits:
+def fit_all(table: pd.DataFrame, families: Sequence[Family], engines: Sequence[str], batch: int) -> Fits:
     """Returns the fits of time along each family, and of memory along the first family against n."""
     along_n = [family for family in families if family.axis == "n"][:1]
-    wanted = [(family, "total_seconds", way) for family in families for way in ways]
-    wanted += [(family, "peak_bytes", way) for family in along_n for way in ways]
+    wanted = [(family, "total_seconds", engine) for family in families for engine in engines]
+    wanted += [(family, "peak_bytes", engine) for family in along_n for engine in engines]
     return {key: _fitted(table, *key, batch) for key in wanted}
 
 
-def _fitted(table: pd.DataFrame, family: Family, metric: str, way: str, batch: int) -> dict[str, Slope]:
+def _fitted(table: pd.DataFrame, family: Family, metric: str, engine: str, batch: int) -> dict[str, Slope]:
     """Returns the slope of each label that has three sizes of the family or more."""
     fits = {}
-    for label, rows in of_family(table, family, metric, way, batch).groupby("label", sort=True):
+    for label, rows in of_family(table, family, metric, engine, batch).groupby("label", sort=True):
         slope = slopes.fit(rows[family.axis].tolist(), rows["value"].tolist(), rows["std_error"].tolist())
         if slope is not None:
             fits[str(label)] = slope
@@ -88,8 +88,8 @@ def of_all(fits: Fits) -> Grid:
     """Returns every estimator's exponents, a column for each fit that has any."""
     shown = {key: fitted for key, fitted in fits.items() if fitted}
     heads = [
-        f"{'memory' if metric == 'peak_bytes' else 'time'} in {family.axis} at {family.held}, {way}"
-        for family, metric, way in shown
+        f"{'memory' if metric == 'peak_bytes' else 'time'} in {family.axis} at {family.held}, {engine}"
+        for family, metric, engine in shown
     ]
     lines = [
         (label, tuple(_with_error(fitted.get(label), key[0].axis) for key, fitted in shown.items()))
@@ -102,18 +102,20 @@ def stated(
     table: pd.DataFrame,
     complexities: Sequence[Mapping[str, Any]],
     families: Sequence[Family],
-    ways: Sequence[str],
+    engines: Sequence[str],
     fits: Fits,
 ) -> list[tuple[dict[str, Any], list[Measured]]]:
     """Returns the stated complexities of estimators that were timed, each with its measured exponents.
 
-    The exponents are of time: for each way, against n and then against k.
+    The exponents are of time: for each engine, against n and then against k.
     """
     lines = []
     for entry in complexities:
         label = timings.variant(table, entry["estimator"])
         if label is not None:
-            columns = [(family, fits[family, "total_seconds", way]) for way in ways for family in axes_of(families)]
+            columns = [
+                (family, fits[family, "total_seconds", engine]) for engine in engines for family in axes_of(families)
+            ]
             cells = [_with_interval(fitted.get(label), family.axis) for family, fitted in columns]
             lines.append((NO_STATEMENT | dict(entry), cells))
     return lines

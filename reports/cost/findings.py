@@ -24,7 +24,7 @@ def headlines(
     table: pd.DataFrame,
     compared: Comparison,
     families: Sequence[Family],
-    ways: Sequence[str],
+    engines: Sequence[str],
     batch: int,
     fits: Fits,
     fronts: Sequence[Matched],
@@ -35,20 +35,20 @@ def headlines(
       table: as `timings.Timings` has it.
       compared: the estimator whose time is quoted, and its baselines.
       families, fits: for its exponents.
-      ways, batch: for its times.
+      engines, batch: for its times.
       fronts: of which the first is quoted; the section shows the others.
     """
     sentences = []
     if compared.label:
-        sentences += _ratios(table[table["batch"] == batch], compared.label, compared, ways)
-        sentences += _growth(compared.label, families, ways, fits)
+        sentences += _ratios(table[table["batch"] == batch], compared.label, compared, engines)
+        sentences += _growth(compared.label, families, engines, fits)
     return [*sentences, *map(_least_error, fronts[:1])]
 
 
-def _ratios(table: pd.DataFrame, label: str, compared: Comparison, ways: Sequence[str]) -> list[str]:
+def _ratios(table: pd.DataFrame, label: str, compared: Comparison, engines: Sequence[str]) -> list[str]:
     sentences = []
-    for way in ways:
-        here = table[table["way"] == way]
+    for engine in engines:
+        here = table[table["engine"] == engine]
         parts = [
             f"{words} that of {name} ({baseline})"
             for name, baseline in compared.baselines.items()
@@ -56,20 +56,20 @@ def _ratios(table: pd.DataFrame, label: str, compared: Comparison, ways: Sequenc
         ]
         if parts:
             batch = here["batch"].iloc[0]
-            sentences.append(f"Time of {label}, a step on {way}, batch {batch}: {'; '.join(parts)}.")
+            sentences.append(f"Time of {label}, a step on {engine}, batch {batch}: {'; '.join(parts)}.")
     return sentences
 
 
-def _growth(label: str, families: Sequence[Family], ways: Sequence[str], fits: Fits) -> list[str]:
+def _growth(label: str, families: Sequence[Family], engines: Sequence[str], fits: Fits) -> list[str]:
     parts = []
-    for way in ways:
-        slopes = [(family, fits[family, "total_seconds", way].get(label)) for family in axes_of(families)]
+    for engine in engines:
+        slopes = [(family, fits[family, "total_seconds", engine].get(label)) for family in axes_of(families)]
         known = [
             f"{family.axis}^{numbers.exponent(slope.value)} ({in_words(slope)}) at {family.held}"
             for family, slope in slopes
             if slope and slope.high - slope.low < _WIDEST_EXPONENT
         ]
-        parts += [f"{' and '.join(known)} on {way}"] if known else []
+        parts += [f"{' and '.join(known)} on {engine}"] if known else []
     return [f"The time of {label} grows as {'; '.join(parts)}."] if parts else []
 
 
@@ -80,7 +80,7 @@ def _least_error(match: Matched) -> str:
     board = match.board
     return (
         f"Least error for its time on {board.about.name}'s {match.problem}, n = {board.n}, k = {board.k}, "
-        f"{match.way}, per row of a batch of {match.batch}: {', '.join(of_all)}"
+        f"{match.engine}, per row of a batch of {match.batch}: {', '.join(of_all)}"
         + (f"; of those that sample from the target law also {', '.join(of_law)}." if of_law else ".")
     )
 

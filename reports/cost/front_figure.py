@@ -46,7 +46,9 @@ def draw(slug: str, title: str, caption: str, points: pd.DataFrame, highlights: 
             look = {"marker": "x" if row["reference"] else "o", "ms": 5, "mew": 1.2, "linestyle": "", **style}
             look["mfc"] = hue if row["best"] else "none"
             axes.plot([row["seconds"]], [row["error"]], **look)
-            axes.annotate(f"{number}", (row["seconds"], row["error"]), (3, 3), textcoords="offset points", fontsize=7)
+            # By turns above and below: points that are next to each other, or coincide, keep readable numbers.
+            offset = (3, 3) if number % 2 else (3, -9)
+            axes.annotate(f"{number}", (row["seconds"], row["error"]), offset, textcoords="offset points", fontsize=7)
             handles.append(Line2D([], [], label=f"{number} {short(row['label'])}", **look))
         axes.set_xlim(low, high)
         axes.set_ylim(min(0.0, float(points["error"].min())) - 0.04 * top, top)

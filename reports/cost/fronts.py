@@ -23,7 +23,7 @@ class Matched:
 
     Attributes:
       board: the problem, whose main series the errors are from.
-      batch, way: of the times.
+      batch, engine: of the times.
       dtypes: of the errors, and of the times.
       points: `label law plug_in reference seconds seconds_se error error_se best best_of_law named note`, one an
         estimator, in the order of their seconds for one row of the batch. `best`: on the front; `best_of_law`: on the
@@ -33,7 +33,7 @@ class Matched:
 
     board: Board
     batch: int
-    way: str
+    engine: str
     dtypes: tuple[str, str]
     points: pd.DataFrame
     untimed: tuple[str, ...]
@@ -44,13 +44,13 @@ class Matched:
         return f"{self.board.objective}{f' ({self.board.name})' if self.board.name else ''}"
 
 
-def matches(boards: Sequence[Board], table: pd.DataFrame, ways: Sequence[str]) -> list[Matched]:
+def matches(boards: Sequence[Board], table: pd.DataFrame, engines: Sequence[str]) -> list[Matched]:
     """Returns the problems with two timed estimators or more at their n and k, those that repeat a figure first.
 
     Args:
       boards: of the quality rows.
       table: as `timings.Timings` has it; of several batches the largest counts.
-      ways: the ways to take times from, in the order of the result.
+      engines: those to take times from, in the order of the result.
     """
     totals = table[table["metric"] == "total_seconds"]
     made = []
@@ -58,19 +58,19 @@ def matches(boards: Sequence[Board], table: pd.DataFrame, ways: Sequence[str]) -
         errors = board.table[(board.table["metric"] == "error") & board.table["value"].notna()]
         errors = errors[errors["series"] == board.main]
         sized = totals[(totals["n"] == board.n) & (totals["k"] == board.k)]
-        parts = (_matched(board, errors, sized[sized["way"] == way]) for way in ways)
+        parts = (_matched(board, errors, sized[sized["engine"] == engine]) for engine in engines)
         made += [match for match in parts if match]
 
     def order(match: Matched) -> tuple[int, bool, int, str]:
         about = match.board.about
         repeats = bool(about.entries("bars"))
-        return ways.index(match.way), not repeats, 0 if repeats else -len(match.points), about.name
+        return engines.index(match.engine), not repeats, 0 if repeats else -len(match.points), about.name
 
     return sorted(made, key=order)
 
 
 def _matched(board: Board, errors: pd.DataFrame, sized: pd.DataFrame) -> Matched | None:
-    """Returns a problem's errors with the times of one way; None with fewer than two estimators."""
+    """Returns a problem's errors with the times of one engine; None with fewer than two estimators."""
     sized = sized[sized["batch"] == sized["batch"].max()]
     rows = errors.to_dict("records")
     points = pd.DataFrame([point for row in rows if (point := _point(row, sized, board.references))])
@@ -83,7 +83,7 @@ def _matched(board: Board, errors: pd.DataFrame, sized: pd.DataFrame) -> Matched
     first = sized.iloc[0]
     dtype = board.rows.loc[board.rows["series"] == board.main, "dtype"].iloc[0]
     untimed = tuple(sorted(set(errors["label"]) - set(points["label"])))
-    return Matched(board, int(first["batch"]), first["way"], (dtype, first["dtype"]), points, untimed)
+    return Matched(board, int(first["batch"]), first["engine"], (dtype, first["dtype"]), points, untimed)
 
 
 def _point(row: dict[Any, Any], sized: pd.DataFrame, references: set[str]) -> dict[str, Any] | None:

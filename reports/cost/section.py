@@ -35,7 +35,7 @@ def section(results: Results, boards: Sequence[Board]) -> dict[str, Any] | None:
     table, missing = chosen.table, chosen.missing
     content = {
         "experiments": [results.experiments[name] for name in sorted(results.timings["experiment"].unique())],
-        "place": chosen.place,
+        "setup": chosen.setup,
         "set_aside": chosen.set_aside,
         "missing": reasons(missing[missing["status"] != "ok"]),
         "failed": missing.loc[missing["status"] == "failed", "cell"].nunique(),
@@ -50,37 +50,37 @@ def section(results: Results, boards: Sequence[Board]) -> dict[str, Any] | None:
 def _measured(table: pd.DataFrame, results: Results, boards: Sequence[Board]) -> dict[str, Any]:
     """Returns the figures, tables and sentences."""
     batch = timings.main_batch(table)
-    ways = timings.usual_ways(table)
+    engines = timings.usual_engines(table)
     compared = timings.comparison(table, results.entries("comparison"))
     highlights = [name for entry in results.entries("highlight") for name in entry["estimators"]]
-    shown = table[(table["batch"] == batch) & table["way"].isin(ways)]
+    shown = table[(table["batch"] == batch) & table["engine"].isin(engines)]
     timed = {str(label): set(zip(rows["n"], rows["k"], strict=True)) for label, rows in shown.groupby("label")}
     families = slopes.families(timed)
-    fits = exponents.fit_all(table, families, ways, batch)
-    matches = fronts.matches(boards, table, ways)
-    first = {way: next((match for match in matches if match.way == way), None) for way in ways}
+    fits = exponents.fit_all(table, families, engines, batch)
+    matches = fronts.matches(boards, table, engines)
+    first = {engine: next((match for match in matches if match.engine == engine), None) for engine in engines}
     drawn = [match for match in first.values() if match]
     blocks = tables.blocks(table, list(compared.baselines.values()))
     most = max(blocks, key=_values_in)
     growth = {key: _growth(table, *key, fits, batch, highlights) for key in dict.fromkeys(key[:2] for key in fits)}
     return {
-        "headlines": findings.headlines(table, compared, families, ways, batch, fits, drawn),
+        "headlines": findings.headlines(table, compared, families, engines, batch, fits, drawn),
         "batch": batch,
-        "ways": timings.ways(table),
-        "usual": ways,
+        "engines": timings.engines(table),
+        "usual": engines,
         "repeats": _range(table.loc[table["metric"] == "total_seconds", "repeats"]),
         "growth": [group for (_, metric), group in growth.items() if metric == "total_seconds"],
         "memory": [group for (_, metric), group in growth.items() if metric == "peak_bytes"],
         "families": families,
         "axes": exponents.axes_of(families),
-        "stated": exponents.stated(table, results.entries("complexity"), families, ways, fits),
+        "stated": exponents.stated(table, results.entries("complexity"), families, engines, fits),
         "exponents": exponents.of_all(fits),
         "open": most,
         "folded": [block for block in blocks if block is not most],
-        "ratios": [figure for figure in (*_backends(table, ways), *_modes(table)) if figure],
+        "ratios": [figure for figure in (*_backends(table, engines), *_modes(table)) if figure],
         "first": {"heads": tables.FIRST_CALL_HEADS, "lines": tables.first_calls(table)},
         "fronts": [_front(match, highlights) for match in drawn],
-        # One problem a way is drawn; the others are named, since a figure for each would make a very long page.
+        # One problem for each engine is drawn; the others are named, since a figure of each would make a very long page.
         "further": "; ".join(_where(match) for match in matches if match not in drawn),
         "unmatched": _unmatched(boards, table),
         "files": text_tables.files(partial(tables.printed, table, blocks)),
@@ -96,7 +96,7 @@ def figures_of(content: Mapping[str, Any]) -> list[Figure]:
 
 
 def _facts(chosen: Timings) -> str:
-    """Returns machine and libraries of the latest run at the place, in words."""
+    """Returns machine and libraries of the latest run at the setup, in words."""
     facts = chosen.run.facts if chosen.run else {}
     versions = [f"{name.rpartition(' ')[2]} {value}" for name, value in facts.items() if name.startswith("versions ")]
     machine = [facts[name] for name in ("machine cpu", "machine gpus") if name in facts]
@@ -112,17 +112,17 @@ def _range(values: pd.Series[float]) -> str:
 def _growth(
     table: pd.DataFrame, family: Family, metric: str, fits: Fits, batch: int, highlights: Sequence[str]
 ) -> dict[str, Any]:
-    """Returns a heading and a figure for each way: time or memory along a family."""
+    """Returns a heading and a figure for each engine: time or memory along a family."""
     word, measured = _DRAWN[metric]
     drawn = []
-    for way, fitted in ((key[2], fitted) for key, fitted in fits.items() if key[:2] == (family, metric)):
-        rows = exponents.of_family(table, family, metric, way, batch)
+    for engine, fitted in ((key[2], fitted) for key, fitted in fits.items() if key[:2] == (family, metric)):
+        rows = exponents.of_family(table, family, metric, engine, batch)
         if rows[family.axis].nunique() < 2:
             continue
         drawn.append(
             curves.growth(
-                f"{word.lower()}-{family.axis}-{_slug(family.held)}-{_slug(way)}",
-                f"{word} against {family.axis}, {way}",
+                f"{word.lower()}-{family.axis}-{_slug(family.held)}-{_slug(engine)}",
+                f"{word} against {family.axis}, {engine}",
                 f"{family.held}, batch {batch}: {measured}. The number after a name is the exponent of {family.axis}, "
                 "fitted over the largest sizes.",
                 rows,
@@ -144,12 +144,12 @@ def _values_in(block: tables.Block) -> tuple[int, int]:
     return sum(cost is not None for _, costs in block.lines for cost in costs), block.batch * block.n
 
 
-def _backends(table: pd.DataFrame, ways: Sequence[str]) -> list[Figure | None]:
-    """Returns torch against jax, on each device where both were timed in their usual way."""
+def _backends(table: pd.DataFrame, engines: Sequence[str]) -> list[Figure | None]:
+    """Returns torch against jax, on each device where both were timed in their usual engine."""
     drawn = []
     for device in sorted(table["device"].unique()):
-        here = table[(table["device"] == device) & table["way"].isin(ways)]
-        pair = {str(backend): str(rows["way"].iloc[0]) for backend, rows in here.groupby("backend")}
+        here = table[(table["device"] == device) & table["engine"].isin(engines)]
+        pair = {str(backend): str(rows["engine"].iloc[0]) for backend, rows in here.groupby("backend")}
         if len(pair) == 2:
             title = f"jax against torch, {device}"
             drawn.append(_ratio_figure(table, pair["jax"], pair["torch"], title, "jax", "torch"))
@@ -161,13 +161,13 @@ def _modes(table: pd.DataFrame) -> list[Figure | None]:
     drawn = []
     for series in sorted(table["series"].unique(), key=torch_first):
         pair = (f"{series} compiled", f"{series} eager")
-        if set(pair) <= set(table["way"]):
+        if set(pair) <= set(table["engine"]):
             drawn.append(_ratio_figure(table, *pair, f"Compiled against eager, {series}", "compiled", "eager"))
     return drawn
 
 
 def _ratio_figure(table: pd.DataFrame, one: str, other: str, title: str, left: str, right: str) -> Figure | None:
-    ratios = timings.against(table, one, other, "way")
+    ratios = timings.against(table, one, other, "engine")
     if ratios.empty:
         return None
     counts = ratios.groupby(SIZE).size()
@@ -200,14 +200,14 @@ def _front(match: fronts.Matched, highlights: Sequence[str]) -> dict[str, Any]:
     board = match.board
     errors, times = match.dtypes
     caption = (
-        f"Errors: {board.about.name}, {match.problem}, {board.main}, in {errors}; times: {match.way}, batch "
+        f"Errors: {board.about.name}, {match.problem}, {board.main}, in {errors}; times: {match.engine}, batch "
         f"{match.batch}, in {times}; both at n = {board.n}, k = {board.k} with the same samples, and with the same "
         "parameters unless noted. Lower left is better. Filled and joined, in bold: no other is both faster and "
         "nearer; dashed: the same among those that sample from the target law. A cross is the exact gradient."
         + (f" Note: {'; '.join(notes)}." if notes else "")
     )
-    slug = f"front-{board.about.name}-{_slug(match.problem)}-{board.n}-{board.k}-{_slug(match.way)}"
-    title = f"Error against time, {match.way}"
+    slug = f"front-{board.about.name}-{_slug(match.problem)}-{board.n}-{board.k}-{_slug(match.engine)}"
+    title = f"Error against time, {match.engine}"
     lines = [
         row
         | {
@@ -222,7 +222,7 @@ def _front(match: fronts.Matched, highlights: Sequence[str]) -> dict[str, Any]:
 
 def _where(match: fronts.Matched) -> str:
     board = match.board
-    return f"{board.about.name}, {match.problem}, n = {board.n}, k = {board.k}, {match.way}"
+    return f"{board.about.name}, {match.problem}, n = {board.n}, k = {board.k}, {match.engine}"
 
 
 def _unmatched(boards: Sequence[Board], table: pd.DataFrame) -> list[tuple[int, int]]:
@@ -232,9 +232,9 @@ def _unmatched(boards: Sequence[Board], table: pd.DataFrame) -> list[tuple[int, 
 
 
 def reasons(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Returns a line for each status, estimator, way and reason of rows that were skipped, failed, or have a remark."""
+    """Returns rows that were skipped, failed or have a remark: a line for each status, estimator, engine and reason."""
     rows = rows.drop_duplicates("cell")
-    keys = ["status", "label", "way", "reason"]
+    keys = ["status", "label", "engine", "reason"]
     lines: list[dict[str, Any]] = []
     for key, group in rows.groupby(keys, sort=True):
         sizes = sorted(set(group[SIZE].itertuples(index=False, name=None)))

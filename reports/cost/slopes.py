@@ -66,7 +66,7 @@ def families(timed: Mapping[str, Iterable[tuple[int, int]]]) -> list[Family]:
     def serves(family: Family) -> tuple[int, int]:
         return sum(len(sizes & set(family.sizes)) >= FEWEST for sizes in each), len(family.sizes)
 
-    ks, ns = (sorted({pair[place] for pair in pairs}) for place in (1, 0))
+    ks, ns = (sorted({pair[index] for pair in pairs}) for index in (1, 0))
     at_k = [Family("n", f"k = {k}", tuple(pair for pair in pairs if pair[1] == k)) for k in ks]
     at_share = [_at_share(pairs, divisor) for divisor in reversed(_SHARES)]
     at_n = [Family("k", f"n = {n}", tuple(pair for pair in pairs if pair[0] == n)) for n in ns]
@@ -102,5 +102,5 @@ def fit(sizes: Sequence[float], values: Sequence[float], std_errors: Sequence[fl
     offsets = x - x.mean()
     measured = float(np.linalg.norm(offsets * relative) / (offsets @ offsets))
     half = max(float(stats.t.ppf(0.975, len(keep) - 2)) * line.stderr, Z95 * measured)
-    used = tuple(int(sizes[place]) for place in keep)
+    used = tuple(int(sizes[index]) for index in keep)
     return Slope(float(line.slope), max(line.stderr, measured), line.slope - half, line.slope + half, used)

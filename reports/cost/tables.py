@@ -33,7 +33,7 @@ FIRST_CALL_HEADS = (*_FIRST_CALL, "in steps")
 
 @dataclass(frozen=True)
 class Cost:
-    """One estimator's time in one way as printed, and its ratios to the baselines, NaN where there is none."""
+    """One estimator's time in one engine as printed, and its ratios to the baselines, NaN where there is none."""
 
     text: str
     detail: str
@@ -44,12 +44,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Block:
-    """Everything timed at one size: `lines` a label and its costs, one per way, None where there is none."""
+    """Everything timed at one size: `lines` a label and its costs, one per engine, None where there is none."""
 
     batch: int
     n: int
     k: int
-    ways: tuple[str, ...]
+    engines: tuple[str, ...]
     baselines: tuple[str, ...]
     lines: tuple[tuple[str, tuple[Cost | None, ...]], ...]
 
@@ -66,20 +66,20 @@ def blocks(table: pd.DataFrame, baselines: Sequence[str]) -> list[Block]:
       table: as `timings.Timings` has it.
       baselines: labels that the others are compared with.
     """
-    ways = timings.ways(table)
+    engines = timings.engines(table)
     details = _details(table)
     made = []
     for (batch, n, k), rows in table[table["metric"] == "total_seconds"].groupby(SIZE, sort=True):
-        ways_here = [way for way in ways if (rows["way"] == way).any()]
+        engines_here = [engine for engine in engines if (rows["engine"] == engine).any()]
         columns = []
-        for way in ways_here:
-            part = rows[rows["way"] == way].set_index("label")
+        for engine in engines_here:
+            part = rows[rows["engine"] == engine].set_index("label")
             best = _fastest(part)
             columns.append(
                 {
                     str(label): Cost(
                         units.seconds(row["value"], row["std_error"]),
-                        details.get((label, way, batch, n, k), ""),
+                        details.get((label, engine, batch, n, k), ""),
                         float(row["value"]),
                         tuple(float(row["value"] / part["value"].get(name, math.nan)) for name in baselines),
                         label in best,
@@ -90,7 +90,7 @@ def blocks(table: pd.DataFrame, baselines: Sequence[str]) -> list[Block]:
         labels = sorted({label for column in columns for label in column})
         lines = [(label, tuple(column.get(label) for column in columns)) for label in labels]
         lines.sort(key=lambda line: tuple(cost.order if cost else math.inf for cost in line[1]))
-        made.append(Block(batch, n, k, tuple(ways_here), tuple(baselines), tuple(lines)))
+        made.append(Block(batch, n, k, tuple(engines_here), tuple(baselines), tuple(lines)))
     return made
 
 
@@ -101,29 +101,29 @@ def _fastest(part: pd.DataFrame) -> set[str]:
 
 
 def _details(table: pd.DataFrame) -> Mapping[tuple[object, ...], str]:
-    """Returns the parts of each total in words, by label, way and size."""
+    """Returns the parts of each total in words, by label, engine and size."""
     details: dict[tuple[object, ...], list[str]] = {}
     for metric, name in _PARTS.items():
         for row in table[table["metric"] == metric].itertuples():
-            key = (row.label, row.way, row.batch, row.n, row.k)
+            key = (row.label, row.engine, row.batch, row.n, row.k)
             details.setdefault(key, []).append(f"{name} {units.of(metric, row.value)}")
     return {key: ", ".join(parts) for key, parts in details.items()}
 
 
 def first_calls(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Returns the parts of the first call for each estimator and way, at its smallest and its largest size."""
-    wide = table.pivot(index=["label", "way", *SIZE], columns="metric", values="value")
+    """Returns the parts of the first call for each estimator and engine, at its smallest and its largest size."""
+    wide = table.pivot(index=["label", "engine", *SIZE], columns="metric", values="value")
     wide = wide.reindex(columns=list(_FIRST_CALL.values())).reset_index()
-    wide = wide[wide["first_seconds"].notna()].sort_values(["label", "way", "n", "k", "batch"], kind="stable")
+    wide = wide[wide["first_seconds"].notna()].sort_values(["label", "engine", "n", "k", "batch"], kind="stable")
     lines: list[dict[str, object]] = []
-    for (label, way), rows in wide.groupby(["label", "way"], sort=True):
+    for (label, engine), rows in wide.groupby(["label", "engine"], sort=True):
         for row in [rows.iloc[0], rows.iloc[-1]][: len(rows)]:
             cells = [(units.seconds(row[metric]), float(row[metric])) for metric in _FIRST_CALL.values()]
             steps = float(row["first_seconds"] / row["total_seconds"])
             lines.append(
                 {
                     "label": label,
-                    "way": way,
+                    "engine": engine,
                     "size": timings.size_of(row["batch"], row["n"], row["k"]),
                     "cells": [*cells, (f"{steps:,.0f}", steps)],
                 }
@@ -132,7 +132,7 @@ def first_calls(table: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def printed(table: pd.DataFrame, made: Sequence[Block], style: str) -> str:
-    """Returns the timings as `markdown` or `latex`, block by block, or as `csv`, a line a method, way and size."""
+    """Returns the timings as `markdown` or `latex`, block by block, or as `csv`, a line a method, engine and size."""
     return _wide(table) if style == "csv" else "\n".join(_text(block, style) for block in made)
 
 
@@ -147,8 +147,8 @@ def _wide(table: pd.DataFrame) -> str:
 def _text(block: Block, style: str) -> str:
     """Returns a size's table, the fastest in bold."""
     heads = ["estimator"]
-    for way in block.ways:
-        heads += [way, *(f"× {name}" for name in block.baselines)]
+    for engine in block.engines:
+        heads += [engine, *(f"× {name}" for name in block.baselines)]
     lines = []
     for label, costs in block.lines:
         cells = [label]

@@ -1,7 +1,7 @@
 """Timings: which of a store's are shown, and the ratio of one to another.
 
-A *place* is a machine with its libraries and number of threads; seconds from two places are never in one figure or
-table. A *way* is a series and a mode, `torch:cpu eager`. A *size* is a batch, n and k.
+A *setup* is a machine with its libraries, number of threads and logits; seconds from two setups are never in one figure
+or table. An *engine* is a series and a mode of execution, `torch:cpu eager`. A *size* is a batch, n and k.
 """
 
 from __future__ import annotations
@@ -16,80 +16,80 @@ import pandas as pd
 from ..data import METHOD, Z95, Results, Run, torch_first
 
 SIZE = ["batch", "n", "k"]
-_PLACE = ["environment", "threads", "logits"]
+_SETUP = ["environment", "threads", "logits"]
 
 
 @dataclass(frozen=True)
 class Timings:
-    """The timings of one place.
+    """The timings of one setup.
 
     Attributes:
-      table: a row a method, size, way and metric: `value` (median seconds, or bytes), `std_error`, `repeats`; with
-        `label`, `way`, `series`, `mode`, `plug_in`.
-      missing: the rows of cells that were skipped, failed, or were timed with a remark; with the derived column `way`.
-      place: the place in words.
+      table: a row for each method, size, engine and metric: `value` (median seconds, or bytes), `std_error`, `repeats`;
+        with `label`, `engine`, `series`, `mode`, `plug_in`.
+      missing: the rows of cells that were skipped, failed, or have a remark; with the derived column `engine`.
+      setup: in words.
       run: the latest run that measured there.
-      set_aside: the other places, a sentence each.
+      set_aside: the other setups, a sentence each.
     """
 
     table: pd.DataFrame
     missing: pd.DataFrame
-    place: str
+    setup: str
     run: Run | None
     set_aside: tuple[str, ...]
 
 
 def choose(results: Results) -> Timings:
-    """Returns the timings of the place that was measured last; of its threads and logits, those with most cells."""
+    """Returns the timings of the setup that was measured last; of its threads and logits, those with most cells."""
     rows = results.timings.drop_duplicates(["cell", "metric"])
     started = {run.name: run.started for run in results.runs}
     rows = rows.assign(
-        way=(rows["series"] + " " + rows["mode"]).str.strip(),
+        engine=(rows["series"] + " " + rows["mode"]).str.strip(),
         begun=rows["run"].map(lambda name: started.get(name, "")),
     )
-    places = rows.groupby(_PLACE, sort=True).agg(cells=("cell", "nunique"), begun=("begun", "max")).reset_index()
-    places["latest"] = places.groupby("environment")["begun"].transform("max")
-    places = places.sort_values(["latest", "environment", "cells", "begun"], ascending=False, kind="stable")
-    logits = places["logits"].nunique() > 1
+    setups = rows.groupby(_SETUP, sort=True).agg(cells=("cell", "nunique"), begun=("begun", "max")).reset_index()
+    setups["latest"] = setups.groupby("environment")["begun"].transform("max")
+    setups = setups.sort_values(["latest", "environment", "cells", "begun"], ascending=False, kind="stable")
+    logits = setups["logits"].nunique() > 1
     words = [
-        f"{_in_words(place, logits)} ({place['cells']} cells, last run {place['begun'] or 'unknown'})"
-        for place in places.to_dict("records")
+        f"{_in_words(setup, logits)} ({setup['cells']} cells, last run {setup['begun'] or 'unknown'})"
+        for setup in setups.to_dict("records")
     ]
-    first = places.iloc[0]
-    here = rows[(rows[_PLACE] == first[_PLACE]).all(axis=1)]
+    first = setups.iloc[0]
+    here = rows[(rows[_SETUP] == first[_SETUP]).all(axis=1)]
     latest = here.loc[here["begun"] == first["begun"], "run"].max()
     missing = here[(here["status"] != "ok") | (here["reason"] != "")]
     run = next((run for run in results.runs if run.name == latest), None)
     return Timings(_measured(here), missing, _in_words(first, logits), run, tuple(words[1:]))
 
 
-def _in_words(place: Mapping[str, Any], logits: bool) -> str:
-    """Returns a place in words, with its logits where those of other places differ."""
-    words = [f"environment {place['environment']}", f"{place['threads']} thread{'s' if place['threads'] != 1 else ''}"]
-    return ", ".join([*words, f"{place['logits']} logits"] if logits else words)
+def _in_words(setup: Mapping[str, Any], logits: bool) -> str:
+    """Returns a setup in words, with its logits where those of other setups differ."""
+    words = [f"environment {setup['environment']}", f"{setup['threads']} thread{'s' if setup['threads'] != 1 else ''}"]
+    return ", ".join([*words, f"{setup['logits']} logits"] if logits else words)
 
 
 def _measured(rows: pd.DataFrame) -> pd.DataFrame:
     """Returns the ok rows. There are no seeds to average over, and bytes are counted: their error is 0."""
     ok = rows[(rows["status"] == "ok") & (rows["metric"] != "") & rows["value"].notna()]
     ok = ok.assign(std_error=ok["std_error"].fillna(ok["metric"].map({"peak_bytes": 0.0})), repeats=ok["replicates"])
-    keys = [*METHOD, "label", "plug_in", *SIZE, "backend", "device", "dtype", "series", "mode", "way", "metric"]
+    keys = [*METHOD, "label", "plug_in", *SIZE, "backend", "device", "dtype", "series", "mode", "engine", "metric"]
     return ok[[*keys, "value", "std_error", "repeats"]].sort_values(keys, ignore_index=True)
 
 
-def ways(table: pd.DataFrame) -> list[str]:
-    """Returns the ways, the one with most methods first."""
-    counts = table.groupby("way")["label"].nunique()
-    return sorted(counts.index, key=lambda way: (-counts[way], torch_first(way)))
+def engines(table: pd.DataFrame) -> list[str]:
+    """Returns the engines, the one with most methods first."""
+    counts = table.groupby("engine")["label"].nunique()
+    return sorted(counts.index, key=lambda engine: (-counts[engine], torch_first(engine)))
 
 
-def usual_ways(table: pd.DataFrame) -> list[str]:
-    """Returns the way of each backend and device that has most methods and sizes: the one that users take."""
+def usual_engines(table: pd.DataFrame) -> list[str]:
+    """Returns the engine of each backend and device that has most methods and sizes: the one that users take."""
     chosen: dict[tuple[str, str], str] = {}
-    cells = table.drop_duplicates(["label", "way", *SIZE]).groupby("way").size()
-    for way in sorted(cells.index, key=lambda way: (-cells[way], way)):
-        first = table[table["way"] == way].iloc[0]
-        chosen.setdefault((first["backend"], first["device"]), way)
+    cells = table.drop_duplicates(["label", "engine", *SIZE]).groupby("engine").size()
+    for engine in sorted(cells.index, key=lambda engine: (-cells[engine], engine)):
+        first = table[table["engine"] == engine].iloc[0]
+        chosen.setdefault((first["backend"], first["device"]), engine)
     # torch before jax, and CPUs before GPUs
     return [chosen[key] for key in sorted(chosen, key=lambda key: (key[1] != "cpu", torch_first(key[0])))]
 
@@ -118,18 +118,18 @@ def interval(values: pd.Series[float], std_errors: pd.Series[float]) -> tuple[pd
 
 
 def against(table: pd.DataFrame, one: str, other: str, by: str, metric: str = "total_seconds") -> pd.DataFrame:
-    """Returns the ratio of `one` to `other`, two values of the column `by`, where label, way and size are the same.
+    """Returns the ratio of `one` to `other`, two values of the column `by`, where label, engine and size are the same.
 
     Args:
       table: as `Timings` has it.
-      one, other: two labels, or two ways.
-      by: `label` or `way`.
+      one, other: two labels, or two engines.
+      by: `label` or `engine`.
       metric: of a row.
 
     Returns:
-      `label way batch n k`, and `value low high` of the ratio.
+      `label engine batch n k`, and `value low high` of the ratio.
     """
-    keys = [name for name in ("label", "way", *SIZE) if name != by]
+    keys = [name for name in ("label", "engine", *SIZE) if name != by]
     rows = table[table["metric"] == metric]
     columns = [*keys, by, "value", "std_error"]
     both = rows.loc[rows[by] == one, columns].merge(rows.loc[rows[by] == other, columns], on=keys, suffixes=("", "_b"))

@@ -74,12 +74,12 @@ def boards(results: Results) -> list[Board]:
     made = []
     for experiment, rows in results.rows.groupby("experiment", sort=True):
         differing = [name for name in PROBLEM if rows[name].nunique() > 1]
-        for place, (problem, part) in enumerate(rows.groupby(PROBLEM, sort=True)):
+        for index, (problem, part) in enumerate(rows.groupby(PROBLEM, sort=True)):
             values: dict[str, Any] = dict(zip(PROBLEM, problem, strict=True))
             made.append(
                 Board(
                     about=results.experiments[str(experiment)],
-                    slug=f"{experiment}-{place}" if place else str(experiment),
+                    slug=f"{experiment}-{index}" if index else str(experiment),
                     name=", ".join(f"{name} {values[name]}" for name in differing),
                     objective=values["objective"],
                     n=int(values["n"]),

@@ -48,11 +48,11 @@ def bars(slug: str, title: str, caption: str, labels: Sequence[str], groups: Seq
         left = canvas.subplots()
         width = 0.8 / len(groups)
         words, handles = [], []
-        for place, group in enumerate(groups):
-            axes = left if place == 0 else left.twinx()
-            colour = COLOURS[place]
-            x = [i - 0.4 + width * (place + 0.5) for i in range(len(labels))]
-            style = {"color": colour, "alpha": 0.85} if place == 0 else {"facecolor": "none", "hatch": "////"}
+        for index, group in enumerate(groups):
+            axes = left if index == 0 else left.twinx()
+            colour = COLOURS[index]
+            x = [i - 0.4 + width * (index + 0.5) for i in range(len(labels))]
+            style = {"color": colour, "alpha": 0.85} if index == 0 else {"facecolor": "none", "hatch": "////"}
             handles.append(axes.bar(x, group.values, width * 0.92, edgecolor=colour, linewidth=1, **style))
             ink = {"fmt": "none", "ecolor": INK}
             axes.errorbar(x, group.values, yerr=group.outer, elinewidth=0.6, alpha=0.6, **ink)
@@ -68,7 +68,7 @@ def bars(slug: str, title: str, caption: str, labels: Sequence[str], groups: Seq
                     axes.hlines(value, at - width * 0.55, at + width * 0.55, color=FLOOR, linewidth=2)
             axes.set_ylim(0, max(map(or_zero, tops)) * 1.12 or 1)
             axes.set_ylabel(group.label)
-            axes.spines["right"].set_visible(place > 0)
+            axes.spines["right"].set_visible(index > 0)
             words += [f"{group.label}: {label} {compact(v)}" for label, v in zip(labels, group.values, strict=True)]
         left.set_xticks(range(len(labels)), labels, fontsize=8.5)
         left.set_xlim(-0.6, len(labels) - 0.4)
@@ -105,14 +105,14 @@ def dots(
     order = shown.groupby("label")["value"].mean().sort_values(kind="stable")
     labels = [str(label) for label in order.index]
     blank = {label: words for label, words in blank.items() if label not in order.index}
-    places = {label: place for place, label in enumerate([*labels, *blank])}
+    y_of = {label: index for index, label in enumerate([*labels, *blank])}
     plug_ins = set(table.loc[table["plug_in"], "label"]) | {label for label in blank if ":" in label}
-    with canvas_of(slug, 1.25 + 0.255 * max(len(places), 1)) as canvas:
+    with canvas_of(slug, 1.25 + 0.255 * max(len(y_of), 1)) as canvas:
         axes = canvas.subplots()
         for turn, name in enumerate(series):
             rows = shown[shown["series"] == name]
             offset = 0.44 * (turn / (len(series) - 1) - 0.5) if len(series) > 1 else 0.0
-            rows = rows.assign(y=[places[label] + offset for label in rows["label"]])
+            rows = rows.assign(y=[y_of[label] + offset for label in rows["label"]])
             colour, marker = COLOURS[turn % len(COLOURS)], MARKERS[turn % len(MARKERS)]
             half = (Z95 * rows["std_error"]).where(~rows["exact"])
             axes.hlines(rows["y"], rows["value"] - half, rows["value"] + half, color=colour, linewidth=1.6)
@@ -120,16 +120,16 @@ def dots(
                 fill = colour if exact else "none"
                 axes.plot(group["value"], group["y"], marker, color=colour, mfc=fill, ms=4.6, mew=1.2)
         if floor is not None:
-            ticks = floor[floor["value"].notna() & floor["label"].isin(list(places))].drop_duplicates("label")
-            axes.plot(ticks["value"], ticks["label"].map(places), "|", color=FLOOR, ms=11, mew=2)
+            ticks = floor[floor["value"].notna() & floor["label"].isin(list(y_of))].drop_duplicates("label")
+            axes.plot(ticks["value"], ticks["label"].map(y_of), "|", color=FLOOR, ms=11, mew=2)
         for label, words in blank.items():
-            axes.annotate(words, (0, places[label]), (4, 0), textcoords="offset points", va="center", fontsize=8)
+            axes.annotate(words, (0, y_of[label]), (4, 0), textcoords="offset points", va="center", fontsize=8)
         _scale(axes, shown)
-        axes.set_yticks(range(len(places)), [_at_axis(label) for label in places], fontsize=9)
-        for tick, label in zip(axes.get_yticklabels(), places, strict=True):
+        axes.set_yticks(range(len(y_of)), [_at_axis(label) for label in y_of], fontsize=9)
+        for tick, label in zip(axes.get_yticklabels(), y_of, strict=True):
             if label in plug_ins:
                 tick.set_color(PLUG_IN)
-        axes.set_ylim(max(len(places), 1) - 0.4, -0.6)
+        axes.set_ylim(max(len(y_of), 1) - 0.4, -0.6)
         axes.set_xlabel(axis)
         axes.spines["right"].set_visible(False)
         axes.tick_params(axis="y", length=0)

@@ -131,8 +131,8 @@ def leaderboard(board: Board) -> Leaderboard:
     columns = columns_of(board.rows)
     entries = {metric.name: _column(metric, methods) for metric in columns}
     lines = [
-        Line(entries={name: column[place] for name, column in entries.items()}, **method.facts)
-        for place, method in enumerate(methods)
+        Line(entries={name: column[index] for name, column in entries.items()}, **method.facts)
+        for index, method in enumerate(methods)
     ]
     by = [name for name in ("error", "bias") if name in entries] or list(entries)[:1]
     lines.sort(key=lambda line: (*(line.entries[name].order for name in by), line.label))
@@ -144,26 +144,26 @@ def _column(metric: Metric, methods: Sequence[_Values]) -> list[Entry]:
     sign = -1.0 if metric.more_is_better else 1.0
     rows = [method.rows.get(metric.name) for method in methods]
     ranked = [
-        (place, sign * float(row["value"]), numbers.or_zero(row["std_error"]))
-        for place, row in enumerate(rows)
-        if row is not None and row["defined"] and not methods[place].facts["reference"]
+        (index, sign * float(row["value"]), numbers.or_zero(row["std_error"]))
+        for index, row in enumerate(rows)
+        if row is not None and row["defined"] and not methods[index].facts["reference"]
     ]
     best: set[int] = set()
     worst: set[int] = set()
     if len(ranked) > 2:
         close = agreement.near_least(ranked, agreement.EXACT_DOUBLE)
         best = close if 2 * len(close) <= len(ranked) else set()
-        far = agreement.near_least([(place, -value, error) for place, value, error in ranked], agreement.EXACT_DOUBLE)
+        far = agreement.near_least([(index, -value, error) for index, value, error in ranked], agreement.EXACT_DOUBLE)
         worst = far if len(far) == 1 else set()
     entries = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         if row is None or not row["defined"]:
             entries.append(Entry(numbers.MISSING if row is None else "undefined", False, math.inf))
             continue
         text = numbers.estimate(row["value"], row["std_error"], exact=bool(row["exact"]))
         spread = "" if row["spread"] != row["spread"] else numbers.rounded(row["spread"], 3)
         order = sign * float(row["value"])
-        entries.append(Entry(text, bool(row["exact"]), order, spread, place in best, place in worst))
+        entries.append(Entry(text, bool(row["exact"]), order, spread, index in best, index in worst))
     return entries
 
 

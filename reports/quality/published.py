@@ -36,8 +36,8 @@ def compare(selected: pd.DataFrame, numbers: Sequence[Mapping[str, Any]]) -> pd.
       numbers: published numbers, with the fields of `benchmarks.experiments.published.Number`.
 
     Returns:
-      The number's fields, `index` (its place in `numbers`), `series`, `ours` and `ours_se` (our value and its standard
-      error), and `agrees`: True, False, or None where the store lacks a cell (a mean needs all seeds).
+      The number's fields, `index` (its position in `numbers`), `series`, `ours` and `ours_se` (our value with its
+      standard error), and `agrees`: True, False, or None where the store lacks a cell (a mean needs all seeds).
     """
     rows = selected[(selected["target"] == TARGET) & selected["value"].notna()]
     every_series = sorted(rows["series"].unique(), key=torch_first)

@@ -18,7 +18,7 @@ from reports.cost import exponents, slopes, tables, timings
 from reports.form import units
 from reports.quality import leaderboard
 
-WAYS = ("torch:cpu eager", "jax:cpu compiled")
+ENGINES = ("torch:cpu eager", "jax:cpu compiled")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def part(text: str) -> str:
 
 def test_two_environments_are_never_mixed(results, part):
     chosen = timings.choose(results)
-    assert chosen.place == "environment e0, 1 thread"
+    assert chosen.setup == "environment e0, 1 thread"
     assert chosen.table["value"].where(chosen.table["metric"] != "peak_bytes").max() < 10  # the laptop's are 1000 s
     (sentence,) = chosen.set_aside
     assert "laptop" in sentence and sentence in unescape(part)
@@ -121,7 +121,7 @@ def test_exponents_of_known_laws_stand_beside_what_the_paper_states(results, par
 def test_memory_is_fitted_where_it_is_drawn_against_n_alone(results, section, tmp_path):
     heads = [head for head in section["exponents"].heads if head.startswith("memory")]
     held = section["memory"][0]["heading"].removeprefix("Memory against n, at ")
-    assert heads == [f"memory in n at {held}, {way}" for way in WAYS]
+    assert heads == [f"memory in n at {held}, {engine}" for engine in ENGINES]
     along_k = reports_store.timing_rows(sizes=[(64, k) for k in (1, 2, 4, 8)])
     found = reports_store.cost_of(reports_store.timed(tmp_path / "s.sqlite", along_k))
     assert [family.axis for family in found["families"]] == ["k"]
@@ -131,7 +131,7 @@ def test_memory_is_fitted_where_it_is_drawn_against_n_alone(results, section, tm
 def test_ratios_are_of_medians_with_intervals_of_both_errors(results):
     table = timings.choose(results).table
     ratios = timings.against(table, "softsub", "simple", "label")
-    row = ratios[(ratios["n"] == 1024) & (ratios["k"] == 32) & (ratios["way"] == "torch:cpu eager")].iloc[0]
+    row = ratios[(ratios["n"] == 1024) & (ratios["k"] == 32) & (ratios["engine"] == "torch:cpu eager")].iloc[0]
     soft, simple = 15e-6 + 2e-7 * 1024 * 32, 20e-6 + 4e-7 * 1024 * 32**0.1
     assert row["value"] == pytest.approx(soft / simple)
     assert math.log(row["high"] / row["value"]) == pytest.approx(1.96 * math.sqrt(2) * 0.01, rel=1e-3)
@@ -198,11 +198,14 @@ def test_no_sentence_about_what_was_not_timed(tmp_path):
 def test_first_calls_are_told_in_steps(results):
     lines = tables.first_calls(timings.choose(results).table)
     own = [line for line in lines if line["label"] == "subsetgrad.families.simple_as_printed:SIMPLE_SEQUENTIAL"]
-    by_way = {way: [text for text, _ in next(line["cells"] for line in own if line["way"] == way)] for way in WAYS}
+    by_engine = {
+        engine: [text for text, _ in next(line["cells"] for line in own if line["engine"] == engine)]
+        for engine in ENGINES
+    }
     step = 3e-6 * 10 * 5
     first = [f"{625 + 1e3 * step / 2:.0f} ms", "100 ms", "400 ms", "75.0 µs"]
-    assert by_way["jax:cpu compiled"] == [*first, f"{(0.625 + step / 2) / (step / 2):,.0f}"]
-    assert by_way["torch:cpu eager"] == ["125 ms", "–", "–", "150 µs", f"{(0.125 + step) / step:,.0f}"]
+    assert by_engine["jax:cpu compiled"] == [*first, f"{(0.625 + step / 2) / (step / 2):,.0f}"]
+    assert by_engine["torch:cpu eager"] == ["125 ms", "–", "–", "150 µs", f"{(0.125 + step) / step:,.0f}"]
 
 
 def test_first_call_is_on_the_page_and_unknown_parts_sort_last(part):

@@ -75,7 +75,7 @@ def test_failures_of_another_place_raise_no_alarm_here(tmp_path):
 
 def test_block_that_is_open_is_the_one_with_most_values(tmp_path):
     laws = dict.fromkeys("abc", (1e-3, 0, 0, 0))
-    rows = reports_store.timing_rows(laws, ((16, 1),))  # three estimators, two ways: six values
+    rows = reports_store.timing_rows(laws, ((16, 1),))  # three estimators, two engines: six values
     rows += reports_store.timing_rows({"a": (1e-3, 0, 0, 0)}, ((4096, 1),), backends={"torch": 1.0})
     rows += reports_store.timing_rows(dict.fromkeys("bcd", (1e-3, 0, 0, 0)), ((4096, 1),), backends={"jax": 1.0})
     section = reports_store.cost_of(reports_store.timed(tmp_path / "s.sqlite", rows))
@@ -88,7 +88,7 @@ def test_latest_environment_is_chosen_whatever_its_name(tmp_path):
     )
     results = reports_store.timed(tmp_path / "s.sqlite", rows, {"new": "2027-01-01T00:00:00+00:00"})
     chosen = timings.choose(results)
-    assert chosen.place.startswith("environment b") and chosen.run is not None and chosen.run.name == "new"
+    assert chosen.setup.startswith("environment b") and chosen.run is not None and chosen.run.name == "new"
 
 
 def test_threads_are_not_mixed_either(tmp_path):
