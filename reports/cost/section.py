@@ -80,7 +80,7 @@ def _measured(table: pd.DataFrame, results: Results, boards: Sequence[Board]) ->
         "ratios": [figure for figure in (*_backends(table, engines), *_modes(table)) if figure],
         "first": {"heads": tables.FIRST_CALL_HEADS, "lines": tables.first_calls(table)},
         "fronts": [_front(match, highlights) for match in drawn],
-        # One problem for each engine is drawn; the others are named, since a figure of each would make a very long page.
+        # An engine gets one figure; further problems are named, since a figure of each would make a very long page.
         "further": "; ".join(_where(match) for match in matches if match not in drawn),
         "unmatched": _unmatched(boards, table),
         "files": text_tables.files(partial(tables.printed, table, blocks)),

@@ -1,4 +1,4 @@
-"""The page: complete, self-contained, and the same twice."""
+"""The page as a whole: well-formed, self-contained, complete, and the same in two builds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from reports.quality import board, leaderboard
 def text(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("page")
     out = folder / "new" / "index.html"
-    with contextlib.chdir(folder):  # away from asv results that the checkout may have
+    with contextlib.chdir(folder):  # a folder without results of asv
         result = CliRunner().invoke(main, ["build", "--store", str(small_store), "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert result.output == f"{out}\n"
@@ -63,7 +63,7 @@ def test_figures_follow_the_theme_and_keep_their_numbers(text):
     figures = re.findall(r"<svg role=.*?</svg>", text, re.DOTALL)
     assert all("currentColor" in figure and "#010203" not in figure for figure in figures)
     variance = next(figure for figure in figures if "Variance of every estimator" in figure)
-    assert ">0.001</text>" in variance  # rounding of coordinates must not reach the labels
+    assert ">0.001</text>" in variance  # coordinates are rounded, labels are not
 
 
 def test_two_builds_are_the_same_bytes(small_store, text, tmp_path):
@@ -77,7 +77,7 @@ def test_two_builds_are_the_same_bytes(small_store, text, tmp_path):
 def test_failed_cell_is_on_top_and_listed_with_its_reason(text):
     assert 'href="#failures">1 cell failed</a>' in text
     assert "ValueError: the &lt;step&gt; became NaN" in text
-    assert "1 of 1 cells failed" in text  # in the leaderboard and in the figures, as an estimator without values
+    assert "1 of 1 cells failed" in text  # in the leaderboard and in the figures
 
 
 def lines_of(results: data.Results) -> dict[str, leaderboard.Line]:
@@ -145,7 +145,7 @@ def test_page_selects_and_averages_once(small_results, monkeypatch, name):
 
 
 def test_experiment_brings_its_heading_its_advice_and_its_place_on_the_page(tmp_path):
-    """No name is special: an experiment that nobody has heard of gets figures, since its entries ask for them."""
+    """No name is special: an unknown experiment gets figures if its entries ask for them."""
     bars = {"type": "bars", "title": "As in a thesis, figure 7", "metrics": ["bias"], "origin": "the thesis"}
     bars["estimators"] = [{"estimator": "simple", "params": {}, "label": "Ours"}]
 
@@ -158,7 +158,7 @@ def test_experiment_brings_its_heading_its_advice_and_its_place_on_the_page(tmp_
     parsed = Page(text)
     assert parsed.ids["thesis"] == 1 and "<h2>A thesis</h2>" in text and "<p>Read it twice.</p>" in text
     assert "As in a thesis, figure 7: bias" in text and ">Ours</text>" in text
-    assert "<h3>plain</h3>" in text  # without a text of its own, its name
+    assert "<h3>plain</h3>" in text  # an experiment without stored text is shown under its name
 
 
 def test_figure_is_written_on_white_under_the_name_of_its_download(small_store, text, tmp_path):

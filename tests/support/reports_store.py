@@ -104,7 +104,7 @@ def plain(store: Store, save: Callable[..., None]) -> None:
     save(cell_of("simple", n=20), {"law_distance": 0.25}, experiment="sweep")
 
 
-# What the experiment `scaling` measures of a cell, as seconds = base + scale · n^a · k^b.
+# base, scale, a and b of the seconds of a cell: base + scale · n^a · k^b.
 Law = tuple[float, float, float, float]
 LAWS: Mapping[str, Law] = {
     "simple": (20e-6, 4e-7, 1.0, 0.1),
@@ -127,8 +127,8 @@ def timing_rows(
     relative_error: float = 0.01,
     **changed: Any,
 ) -> list[dict[str, Any]]:
-    """Returns rows as the store's view gives them for timing cells; `backends`: how many times as long each takes."""
-    found = []
+    """Returns timing rows as the store's view gives them; `backends` has the factor of each backend's times."""
+    rows = []
     for name, (base, scale, in_n, in_k) in laws.items():
         for n, k in sizes:
             for backend, factor in backends.items():
@@ -157,8 +157,8 @@ def timing_rows(
                 for metric, value in values.items():
                     once = value is None or metric.startswith(("peak", "first", "trace", "compile"))
                     error = None if once else relative_error * value
-                    found.append(row | {"metric": metric, "value": value, "std_error": error})
-    return found
+                    rows.append(row | {"metric": metric, "value": value, "std_error": error})
+    return rows
 
 
 def add_timings(path: Path, rows: Rows, runs: Mapping[str, str] = {}) -> Path:
@@ -173,12 +173,12 @@ def add_timings(path: Path, rows: Rows, runs: Mapping[str, str] = {}) -> Path:
     return path
 
 
-# Why one cell of `all_timings` was skipped.
+# The reason why one cell of `all_timings` was skipped.
 SKIPPED = "would hold 12 GiB, over the budget of 2 GiB"
 
 
 def judged(_: object, save: Callable[..., None]) -> None:
-    """A sweep without figures of its own, with errors at the size of Figure 1."""
+    """A sweep, which has no figures, with errors at the size of Figure 1."""
     for estimator, params, law, exact, metrics in PLAIN:
         cell = cell_of(estimator, params)
         save(cell, metrics, experiment="sweep", std_error=0.0 if exact else 0.002, law=law)

@@ -42,7 +42,7 @@ def test_interval_of_a_slope_covers_the_exponent_as_often_as_it_says():
         slope = slopes.fit(sizes, values, [0.1 * value for value in values])
         assert slope is not None
         covered += slope.low <= 0.9 <= slope.high
-        narrow += abs(slope.value - 0.9) <= 0.98 * slope.std_error  # the wrong twin: half of the interval
+        narrow += abs(slope.value - 0.9) <= 0.98 * slope.std_error  # the wrong twin has half of the interval
     assert covered >= 0.93 * 400
     assert narrow < 0.9 * 400
 
@@ -60,9 +60,9 @@ def test_measurement_error_widens_an_interval_that_scatter_leaves_narrow():
 def test_families_are_where_most_estimators_have_three_sizes():
     small = [(n, k) for n in (16, 64, 256) for k in (1, 2, 8)]
     large = [*small, *((4096, k) for k in (1, 2, 8, 64, 512))]
-    found = slopes.families({"a": large, "b": small, "c": small})
-    assert [(family.axis, family.held) for family in found] == [("n", "k = 8"), ("n", "k = n/8"), ("k", "n = 256")]
-    assert found[0].sizes == ((16, 8), (64, 8), (256, 8), (4096, 8))
+    families = slopes.families({"a": large, "b": small, "c": small})
+    assert [(family.axis, family.held) for family in families] == [("n", "k = 8"), ("n", "k = n/8"), ("k", "n = 256")]
+    assert families[0].sizes == ((16, 8), (64, 8), (256, 8), (4096, 8))
 
 
 def test_share_of_n_counts_as_one_family_when_k_is_rounded():
@@ -74,7 +74,7 @@ def test_share_of_n_counts_as_one_family_when_k_is_rounded():
 # Fronts
 
 
-def test_front_is_what_brute_force_finds():
+def test_front_equals_that_of_brute_force():
     source = random.Random(3)
     for _ in range(200):
         count = source.randint(1, 12)
@@ -99,7 +99,7 @@ def test_front_is_what_brute_force_finds():
         assert fronts.front(points).tolist() == [not row["reference"] and not beaten(row) for row in rows]
 
 
-# Small things
+# Units
 
 
 @pytest.mark.parametrize(
@@ -139,5 +139,5 @@ def test_bytes_are_in_powers_of_1024(value, text):
         (math.nan, "–"),
     ],
 )
-def test_ratios_have_two_or_three_digits_whatever_their_size(value, text):
+def test_ratios_of_every_size_have_two_or_three_digits(value, text):
     assert units.ratio(value) == text

@@ -1,4 +1,4 @@
-"""The page about time and memory: exponents, fronts and ratios are right, and nothing is mixed or left out silently."""
+"""The section about time and memory: its exponents, fronts and ratios are right, and omissions are stated."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def section(results: data.Results) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def part(text: str) -> str:
-    found = re.search(r'<section id="cost">.*?</section>', text, re.DOTALL)
-    assert found is not None
-    return found[0]
+    match = re.search(r'<section id="cost">.*?</section>', text, re.DOTALL)
+    assert match is not None
+    return match[0]
 
 
 def test_two_environments_are_never_mixed(results, part):
@@ -66,7 +66,7 @@ def test_skipped_and_failed_cells_are_listed_with_their_reason(text, part):
 
 def test_timings_stay_out_of_the_leaderboard(results, tmp_path):
     bare = data.read(reports_store.write(tmp_path / "bare.sqlite", reports_store.judged))
-    assert results.rows.equals(bare.rows)  # labels, series, numbers: as if nothing had been timed
+    assert results.rows.equals(bare.rows)  # with the same labels, series and numbers
     names = {metric.name for metric in leaderboard.columns_of(results.rows)}
     assert not any(name.endswith(("_seconds", "_bytes")) for name in names)
     assert not set(results.timings["metric"]) & {"bias", "error"}
@@ -81,7 +81,7 @@ def test_page_is_well_formed_and_needs_no_network(text):
 
 def test_every_figure_of_cost_has_a_name_a_description_and_its_numbers(part):
     figures = re.findall(r"<figure id=.*?</figure>", part, re.DOTALL)
-    # against n at one k, at one share, against k, and memory: on two backends; jax/torch, compiled/eager; two fronts
+    # time against n at one k, at one share, time against k, and memory, on two backends; two ratios; two fronts
     assert len(figures) == 2 * 4 + 2 + 2
     for figure in figures:
         assert re.search(r'<title id="[^"]+">[^<]{10,}</title><desc id="[^"]+">[^<]{10,}</desc>', figure)
@@ -100,21 +100,20 @@ def test_page_with_two_thousand_timings_stays_light(tmp_path):
     laws = {f"estimator_{turn}": law for turn, law in enumerate(list(reports_store.LAWS.values()) * 3)}
     rows = reports_store.timing_rows(laws, reports_store.SIZES[:11])
     assert len(rows) > 1900
-    # 1.2 MB are those of a page with few timings; of the rest each takes some 340 bytes, and would take twice as many
-    # were its row not packed.
+    # A page with few timings has about half of that. Each further row takes some 340 bytes, since its words are packed.
     assert len(page.build(reports_store.timed(tmp_path / "s.sqlite", rows)).encode()) < 2_300_000
 
 
-def test_exponents_of_known_laws_stand_beside_what_the_paper_states(results, part):
+def test_exponents_of_known_laws_are_next_to_the_stated_complexities(results, part):
     table = timings.choose(results).table
-    found = slopes.families({"any": set(zip(table["n"], table["k"], strict=True))})
-    fits = exponents.fit_all(table, found, ["torch:cpu eager"], 64)
-    lines = exponents.stated(table, results.entries("complexity"), found, ["torch:cpu eager"], fits)
+    families = slopes.families({"any": set(zip(table["n"], table["k"], strict=True))})
+    fits = exponents.fit_all(table, families, ["torch:cpu eager"], 64)
+    lines = exponents.stated(table, results.entries("complexity"), families, ["torch:cpu eager"], fits)
     by_name = {entry["estimator"]: [cell.order for cell in cells] for entry, cells in lines}
     in_n, in_k = by_name["subsetgrad.families.simple_as_printed:SIMPLE_SEQUENTIAL"]
     assert (in_n, in_k) == pytest.approx((1, 1), abs=1e-9)
-    assert by_name["simple"][1] == pytest.approx(0.1, abs=0.03)  # a little less, for the fixed cost
-    assert "subsetgrad.families.simple_as_printed:SIMPLE_DIVIDED" not in by_name  # not timed: no line
+    assert by_name["simple"][1] == pytest.approx(0.1, abs=0.03)  # a little less, because of the fixed cost
+    assert "subsetgrad.families.simple_as_printed:SIMPLE_DIVIDED" not in by_name  # it was not timed
     assert "O(log n)" in part and "O(n k)" in part
 
 
@@ -123,9 +122,9 @@ def test_memory_is_fitted_where_it_is_drawn_against_n_alone(results, section, tm
     held = section["memory"][0]["heading"].removeprefix("Memory against n, at ")
     assert heads == [f"memory in n at {held}, {engine}" for engine in ENGINES]
     along_k = reports_store.timing_rows(sizes=[(64, k) for k in (1, 2, 4, 8)])
-    found = reports_store.cost_of(reports_store.timed(tmp_path / "s.sqlite", along_k))
-    assert [family.axis for family in found["families"]] == ["k"]
-    assert found["memory"] == [] and not any("memory" in head for head in found["exponents"].heads)
+    content = reports_store.cost_of(reports_store.timed(tmp_path / "s.sqlite", along_k))
+    assert [family.axis for family in content["families"]] == ["k"]
+    assert content["memory"] == [] and not any("memory" in head for head in content["exponents"].heads)
 
 
 def test_ratios_are_of_medians_with_intervals_of_both_errors(results):
@@ -145,7 +144,7 @@ def test_ratio_with_an_unknown_error_has_no_interval(tmp_path):
     assert ratios["value"].notna().all() and ratios["low"].isna().all()
 
 
-def test_fastest_is_marked_with_what_errors_cannot_tell_from_it(tmp_path):
+def test_all_times_that_agree_with_the_fastest_are_marked(tmp_path):
     laws = {"a": (1.00, 0, 0, 0), "b": (1.01, 0, 0, 0), "c": (1.2, 0, 0, 0), "d": (2.0, 0, 0, 0)}
     rows = reports_store.timing_rows(laws, ((16, 1),), backends={"torch": 1.0})
     (block,) = tables.blocks(timings.choose(reports_store.timed(tmp_path / "s.sqlite", rows)).table, [])
@@ -158,7 +157,7 @@ def test_fastest_is_marked_with_what_errors_cannot_tell_from_it(tmp_path):
     assert [label for label, _ in block.lines] == ["a", "b", "c", "d"]
 
 
-def test_sentences_quote_what_was_measured(section, text):
+def test_sentences_quote_the_measured_numbers(section, text):
     first = section["headlines"][0]
     assert first.startswith("Time of simple, a step on torch:cpu eager, batch 64: ") and first in unescape(text)
     assert " that of straight-through Gumbel-top-k (ste_gumbel); " in first and first.endswith("SoftSub (softsub).")
@@ -173,14 +172,14 @@ def test_sampled_error_of_a_headline_has_its_standard_error(tmp_path):
     laws = {"softsub": (1e-4, 0, 0, 0), "simple": (1e-3, 0, 0, 0)}
     results = reports_store.timed(tmp_path / "s.sqlite", reports_store.timing_rows(laws, ((10, 5),)))
     section = reports_store.cost_of(results)
-    told = (
+    sentence = (
         "softsub [logits=theta] from 1.56 ± 0.02 µs (relaxed, error 0.2710 ± 0.0020, timed with its default parameters)"
     )
-    assert told in section["headlines"][-1]
+    assert sentence in section["headlines"][-1]
     assert section["fronts"][0]["lines"][0]["error"] == "0.2710 ± 0.0020"
 
 
-def test_no_sentence_about_what_is_hardly_known(tmp_path):
+def test_no_sentence_about_an_uncertain_number(tmp_path):
     results = reports_store.timed(
         tmp_path / "s.sqlite", reports_store.timing_rows(sizes=((10, 4), (64, 8)), relative_error=0.5)
     )
@@ -188,18 +187,18 @@ def test_no_sentence_about_what_is_hardly_known(tmp_path):
     assert section["headlines"] == []
 
 
-def test_no_sentence_about_what_was_not_timed(tmp_path):
+def test_no_sentence_about_an_estimator_that_was_not_timed(tmp_path):
     laws = {"l2x": (1e-3, 0, 0, 0), "gs": (2e-3, 0, 0, 0)}
     results = reports_store.timed(tmp_path / "s.sqlite", reports_store.timing_rows(laws, ((10, 5), (64, 8))))
     section = reports_store.cost_of(results)
     assert section["headlines"] == []
 
 
-def test_first_calls_are_told_in_steps(results):
+def test_first_calls_are_given_in_steps(results):
     lines = tables.first_calls(timings.choose(results).table)
-    own = [line for line in lines if line["label"] == "subsetgrad.families.simple_as_printed:SIMPLE_SEQUENTIAL"]
+    sequential = [line for line in lines if line["label"] == "subsetgrad.families.simple_as_printed:SIMPLE_SEQUENTIAL"]
     by_engine = {
-        engine: [text for text, _ in next(line["cells"] for line in own if line["engine"] == engine)]
+        engine: [text for text, _ in next(line["cells"] for line in sequential if line["engine"] == engine)]
         for engine in ENGINES
     }
     step = 3e-6 * 10 * 5
@@ -215,7 +214,7 @@ def test_first_call_is_on_the_page_and_unknown_parts_sort_last(part):
     assert unknown and set(unknown) == {"1e+300"}
 
 
-def test_nothing_sorts_by_what_is_no_number(text):
+def test_every_sort_key_is_a_finite_number(text):
     orders = [float(order) for order in re.findall(r'data-order="([^"]*)"', text)]
     assert orders and all(map(math.isfinite, orders))
 

@@ -1,4 +1,4 @@
-"""Which timings of a store a page shows, and that none is mixed with another or left out silently."""
+"""The timings that a page shows: none of another setup among them, and every omission is stated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reports.cost import fronts, section, timings
 from reports.quality.board import boards
 
 
-def test_errors_meet_times_of_the_same_size_and_samples_alone(tmp_path):
+def test_errors_are_matched_with_times_of_the_same_size_and_samples(tmp_path):
     laws = {"simple": (1e-3, 0.0, 0.0, 0.0), "sfe": (2e-3, 0.0, 0.0, 0.0)}
     rows = reports_store.timing_rows(laws, ((10, 5),), backends={"torch": 1.0})
     rows += reports_store.timing_rows({"softsub": (9.0, 0, 0, 0)}, ((10, 5),), backends={"torch": 1.0}, samples=8)
@@ -30,7 +30,7 @@ def test_errors_meet_times_of_the_same_size_and_samples_alone(tmp_path):
     assert set(match.untimed) >= {"exact_enum", "softsub [logits=theta]"}
 
 
-def test_time_with_other_parameters_stands_in_and_says_so(tmp_path):
+def test_time_with_other_parameters_is_used_and_noted(tmp_path):
     params = json.dumps({"temperature": 0.1, "epsilon": 2.0**-126})
     rows = reports_store.timing_rows(backends={"torch": 1.0}, params=params)
     results = reports_store.timed(tmp_path / "s.sqlite", rows)
@@ -38,8 +38,8 @@ def test_time_with_other_parameters_stands_in_and_says_so(tmp_path):
     notes = match.points.set_index("label")["note"]
     assert notes["softsub [logits=theta]"] == "timed with epsilon 1.175e-38, temperature 0.1"
     section = reports_store.cost_of(results)
-    told = "softsub [logits=theta] was timed with epsilon 1.175e-38, temperature 0.1"
-    assert told in str(section["fronts"])
+    sentence = "softsub [logits=theta] was timed with epsilon 1.175e-38, temperature 0.1"
+    assert sentence in str(section["fronts"])
     (least,) = (sentence for sentence in section["headlines"] if sentence.startswith("Least error for its time"))
     assert "error 0.2468, timed with epsilon 1.175e-38, temperature 0.1)" in least
 
@@ -82,7 +82,7 @@ def test_block_that_is_open_is_the_one_with_most_values(tmp_path):
     assert section["open"].name == "batch 64, n = 16, k = 1"
 
 
-def test_latest_environment_is_chosen_whatever_its_name(tmp_path):
+def test_latest_environment_is_chosen_and_not_the_first_by_name(tmp_path):
     rows = reports_store.timing_rows(environment="a", run="run-1") + reports_store.timing_rows(
         environment="b", run="new"
     )
@@ -116,7 +116,7 @@ def test_store_without_timings_has_no_section_about_them(tmp_path):
     assert 'id="cost"' not in text and 'id="history"' not in text
 
 
-def test_every_metric_of_a_timed_cell_is_a_timing_whatever_it_is_called(tmp_path):
+def test_every_metric_of_a_timed_cell_is_a_timing(tmp_path):
     rows = reports_store.timing_rows({"simple": (1e-3, 0, 0, 0)}, ((10, 5),), backends={"torch": 1.0})
     results = reports_store.timed(tmp_path / "s.sqlite", [*rows, {**rows[0], "metric": "new_seconds", "value": 7.0}])
     table = timings.choose(results).table.set_index("metric")

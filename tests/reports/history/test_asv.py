@@ -1,4 +1,4 @@
-"""asv's results as a frame; the fixture is what `asv continuous` wrote for two commits of this project."""
+"""asv's results as a frame; `asv continuous` wrote the fixture for two commits of this project."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def edit(file: Path, change) -> None:
 
 
 def one(folder: Path, start: str) -> Path:
-    (found,) = folder.glob(f"*/{start}*.json")
-    return found
+    (file,) = folder.glob(f"*/{start}*.json")
+    return file
 
 
 def test_the_values_are_those_that_asv_wrote():
     frame = asv.read(RECORDED)
     assert list(frame.columns) == asv.COLUMNS
-    found = {(row.commit[:7], row.benchmark, row.params): row for row in frame.itertuples()}
+    rows = {(row.commit[:7], row.benchmark, row.params): row for row in frame.itertuples()}
     for start in (BEFORE, AFTER):
         document = json.loads(one(RECORDED, start).read_text())
         for name, entry in document["results"].items():
@@ -44,19 +44,19 @@ def test_the_values_are_those_that_asv_wrote():
             for index, params in enumerate(result["params"][0]):
                 value = result["result"][index]
                 if value is None or value != value:  # NaN
-                    assert (start, name, params.strip("'")) not in found
+                    assert (start, name, params.strip("'")) not in rows
                     continue
-                row = found.pop((start, name, params.strip("'")))
+                row = rows.pop((start, name, params.strip("'")))
                 assert row.value == value
                 if "stats_ci_99_a" in result:
                     assert (row.low, row.high) == (result["stats_ci_99_a"][index], result["stats_ci_99_b"][index])
                     assert row.low <= row.value <= row.high
                 else:
                     assert pd.isna(row.low) and pd.isna(row.high)
-    assert not found
+    assert not rows
 
 
-def test_what_a_commit_lacked_has_no_row():
+def test_case_that_a_commit_lacked_has_no_row():
     frame = asv.read(RECORDED)
     steps = frame[frame["params"] == "ste_gumbel-torch-n10-k5-batch64-float32"]
     assert [commit[:7] for commit in steps["commit"]] == [AFTER]
@@ -78,7 +78,7 @@ def test_units_and_dates_come_along():
 def test_a_benchmark_that_now_means_something_else_is_left_out(results: Path):
     edit(
         results / "benchmarks.json",
-        lambda known: known["bench_quality.Quality.track_bias"].update(version="2"),
+        lambda benchmarks: benchmarks["bench_quality.Quality.track_bias"].update(version="2"),
     )
     assert set(asv.read(results)["benchmark"]) == {
         "bench_estimators.Memory.track_peak_bytes",
@@ -87,7 +87,7 @@ def test_a_benchmark_that_now_means_something_else_is_left_out(results: Path):
 
 
 def test_a_benchmark_that_is_gone_is_left_out(results: Path):
-    edit(results / "benchmarks.json", lambda known: known.pop("bench_estimators.Total.time_total"))
+    edit(results / "benchmarks.json", lambda benchmarks: benchmarks.pop("bench_estimators.Total.time_total"))
     assert "bench_estimators.Total.time_total" not in set(asv.read(results)["benchmark"])
 
 
@@ -100,7 +100,8 @@ def test_a_benchmark_that_failed_as_a_whole_has_no_rows(results: Path):
 
 def test_a_benchmark_without_parameters_has_empty_ones(results: Path):
     edit(
-        results / "benchmarks.json", lambda known: known.update({"bench_x.time_y": {"unit": "seconds", "version": "1"}})
+        results / "benchmarks.json",
+        lambda benchmarks: benchmarks.update({"bench_x.time_y": {"unit": "seconds", "version": "1"}}),
     )
     edit(one(results, AFTER), lambda document: document["results"].update({"bench_x.time_y": [[0.5], [], "1"]}))
     frame = asv.read(results)

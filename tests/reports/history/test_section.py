@@ -1,4 +1,4 @@
-"""asv's history on the page: the largest sure changes first, machines apart, and no history where there is none."""
+"""asv's history on the page: the largest certain changes come first, and machines are not compared."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_tenfold_bias_is_on_top_counted_and_the_headline():
         ([3e-16, -2e-16], False),
         ([0.0, 0.1], True),
         ([0.1, 0.0], True),
-        ([0.0, 9e-7], False),  # less than a hundredth of the least cosine that matters
+        ([0.0, 9e-7], False),  # less than a hundredth of the smallest cosine that matters
         ([0.0, 2e-6], True),
     ],
 )
@@ -91,13 +91,13 @@ def test_values_that_never_have_an_interval_change_by_more_than_a_hundredth(valu
 @pytest.mark.parametrize("values", [[0.0, 2e-9], [-1e-9, 1e-9], [1e-9, 1e-6], [0.0, 5e-5]])
 def test_no_change_of_a_cosine_that_does_not_matter_outranks_a_time_five_times_as_long(values):
     bias = measured("b.track_bias", values, unit="of cosines", error=0)
-    found = lines_of(frame(bias, measured("b.time", [1.0, 5.0])))
-    assert [line["benchmark"] for line in found] == ["b.time", "b.track_bias"]
+    lines = lines_of(frame(bias, measured("b.time", [1.0, 5.0])))
+    assert [line["benchmark"] for line in lines] == ["b.time", "b.track_bias"]
 
 
-def test_what_was_0_and_is_not_has_changed_most():
-    found = lines_of(frame(measured("b.zero", [0.0, 0.1], error=0), measured("b.large", [0.001, 0.9], error=0)))
-    assert [line["benchmark"] for line in found] == ["b.zero", "b.large"] and found[0]["ratio"] == "–"
+def test_change_from_0_is_the_largest():
+    lines = lines_of(frame(measured("b.zero", [0.0, 0.1], error=0), measured("b.large", [0.001, 0.9], error=0)))
+    assert [line["benchmark"] for line in lines] == ["b.zero", "b.large"] and lines[0]["ratio"] == "–"
 
 
 def test_a_time_of_which_one_interval_is_missing_is_never_sure():
@@ -131,7 +131,7 @@ def test_line_over_the_commits_stays_inside_its_frame(values):
     assert len(points) == 2 * len(values) and across == sorted(set(across))
     assert all(0 <= x <= width for x in across) and all(0 <= y <= height for y in down)
     for (one, y), (other, y_other) in itertools.combinations(zip(values, down, strict=True), 2):
-        assert (y > y_other, y == y_other) == (one < other, one == other)  # the larger the higher
+        assert (y > y_other, y == y_other) == (one < other, one == other)  # a larger value is drawn higher
     assert "<bias>" not in svg and 'role="img"' in svg and "<title" in svg
 
 
@@ -159,7 +159,7 @@ def test_named_folder_without_results_ends_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_broken_file_of_asv_is_never_passed_over(tmp_path, monkeypatch, named):
+def test_broken_file_of_asv_is_an_error(tmp_path, monkeypatch, named):
     monkeypatch.chdir(tmp_path)
     path = reports_store.write(tmp_path / "s.sqlite", save_one)
     (tmp_path / ".asv/results/vm").mkdir(parents=True)

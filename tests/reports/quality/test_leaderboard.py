@@ -1,4 +1,4 @@
-"""What stands in the tables of quality, which stores they are made of, and which are refused."""
+"""The values in the tables of quality, and the stores that are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reports.quality import backends, leaderboard
 from reports.quality.board import boards
 
 
-def test_variants_are_told_apart_by_what_differs(small_results):
+def test_labels_of_variants_show_the_parameters_that_differ(small_results):
     rows = small_results.rows
     labels = set(rows.loc[rows["estimator"] == "softsub", "label"])
     assert labels == {"softsub [logits=logsigmoid]", "softsub [logits=theta]"}
@@ -105,7 +105,7 @@ def test_backends_that_differ_are_named(tmp_path, small_results):
     pairs = backends.compare(boards(data.read(reports_store.write(tmp_path / "d.sqlite", fill))))
     assert dict(zip(pairs["label"], pairs["agree"], strict=True)) == {
         "imle_sog": False,
-        "l2x": False,  # one standard error: nothing between strangers, much on the same random numbers
+        "l2x": False,  # one standard error is much for values of the same random numbers
         "simple": False,
         "aimle": True,
         "ste": True,
@@ -115,7 +115,8 @@ def test_backends_that_differ_are_named(tmp_path, small_results):
 
 def test_verdict_quotes_the_difference_that_decides_with_its_own_limit(tmp_path):
     def fill(_, save):
-        # Two in double precision on common random numbers, 0.3 standard errors apart; another in single, 2 apart.
+        # Two backends differ by 0.3 standard errors in double precision, where they share their random numbers, and by 2
+        # where one is in single precision.
         for backend, dtype, bias in (("torch", "float64", 0.1), ("jax", "float64", 0.1 + 0.003 * 2**0.5)):
             save(reports_store.cell_of("simple", backend=backend, dtype=dtype), {"bias": bias}, std_error=0.01)
         for backend, dtype, bias in (("torch", "float64", 0.1), ("jax", "float32", 0.1 + 0.02 * 2**0.5)):
@@ -127,16 +128,16 @@ def test_verdict_quotes_the_difference_that_decides_with_its_own_limit(tmp_path)
     assert pairs["agree"].to_dict() == {"simple": False, "ste": True, "sfe": True}
     assert pairs["sampled_gap"].dropna().to_dict() == pytest.approx({"simple": 0.3, "ste": 2.0})
     assert pairs["sampled_limit"].dropna().to_dict() == pytest.approx({"simple": 0.1, "ste": agreement.chance_limit(1)})
-    told = backends.verdict(pairs.reset_index())
-    assert told.startswith("The backends disagree on simple: the worst of 2 sampled differences is 0.3 combined")
-    assert "(more than 0.1 would be suspicious)" in told
+    sentence = backends.verdict(pairs.reset_index())
+    assert sentence.startswith("The backends disagree on simple: the worst of 2 sampled differences is 0.3 combined")
+    assert "(more than 0.1 would be suspicious)" in sentence
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "text", "other", "folder", "older"])
-def test_what_is_no_store_ends_in_one_line(tmp_path, kind):
+def test_file_that_is_no_store_gives_a_one_line_error(tmp_path, kind):
     path = tmp_path / "store.sqlite"
     if kind == "text":
-        path.write_text("no database, but long enough to have a header of its own " * 20)
+        path.write_text("no database, but as long as the header of a database " * 20)
     elif kind == "other":
         with sqlite3.connect(path) as connection:
             connection.execute("CREATE TABLE t (x)")

@@ -1,4 +1,4 @@
-"""Published numbers: complete, and compared by rules that a wrong value does not pass."""
+"""Published numbers are complete, and a wrong value of ours does not agree with them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_agreement_keeps_to_the_precision_of_each_kind(kind, what, value, std_er
     assert agreement.meets_published(dataclasses.asdict(number(kind=kind, **what)), value, std_error) is agrees
 
 
-def test_numbers_have_what_their_kind_needs():
+def test_numbers_have_the_fields_that_their_kind_needs():
     assert len(NUMBERS) > 280
     assert len(set(map(repr, NUMBERS))) == len(NUMBERS)
     for each in NUMBERS:
@@ -51,10 +51,10 @@ def test_numbers_have_what_their_kind_needs():
 
 
 def test_means_are_the_means_of_their_seeds():
-    """Two transcriptions of the same quantity, a list of ten and its mean, must fit."""
+    """Ten values and their mean are two transcriptions of one quantity, so they must agree."""
     compared = 0
     for mean in NUMBERS:
-        own = [
+        values = [
             each.value
             for each in NUMBERS
             if each.seed is not None
@@ -62,13 +62,13 @@ def test_means_are_the_means_of_their_seeds():
             == (mean.experiment, mean.estimator, mean.metric, mean.params)
         ]
         if (
-            len(own) == 10
+            len(values) == 10
             and mean.origin == "reference value"
             and mean.statistic == "mean"
             and mean.objective == "distance"
         ):
             tolerance = mean.unit + 4 * mean.std_error + 4 * 0.0004 * (mean.kind == "sampled")
-            assert abs(sum(own) / 10 - mean.value) <= tolerance, mean
+            assert abs(sum(values) / 10 - mean.value) <= tolerance, mean
             compared += 1
     assert compared >= 14
 
@@ -77,8 +77,8 @@ def published_store(store: Store, save, wrong: float = 0.0) -> None:
     """Ten seeds of SIMPLE's bias as published, the fourth seed off by `wrong`; and a sampled estimator."""
     del store
     biases = [n.value for n in NUMBERS if (n.estimator, n.metric, n.statistic) == ("simple", "bias", "value")]
-    for place, (seed, bias) in enumerate(zip(SEEDS, biases[:10], strict=True)):
-        save(reports_store.cell_of("simple", seed=seed), {"bias": bias + (wrong if place == 3 else 0.0)})
+    for index, (seed, bias) in enumerate(zip(SEEDS, biases[:10], strict=True)):
+        save(reports_store.cell_of("simple", seed=seed), {"bias": bias + (wrong if index == 3 else 0.0)})
         save(reports_store.cell_of("rloo", seed=seed, samples=2), {"error": 0.7182})
         softsub = reports_store.cell_of("softsub", reports_store.LOGSIGMOID, seed=seed)
         save(softsub, {"error": 0.2712}, std_error=0.002)
@@ -89,7 +89,7 @@ def compared(tmp_path, **changed):
     with Store(path) as store:
         raw = store.rows()
     frame = compare(data.read(path))
-    # The same from rows as the store hands them out: other tests compare without a page.
+    # Rows that `reports` has not read give the same: other tests compare without a page.
     selected = select(data.prepare(pd.DataFrame(raw)))
     assert published.compare(selected, list(map(dataclasses.asdict, NUMBERS)))["agrees"].tolist() == (
         frame["agrees"].tolist()
@@ -105,12 +105,14 @@ def compare(results: data.Results) -> pd.DataFrame:
 def test_right_store_agrees_and_absent_cells_are_neither_right_nor_wrong(tmp_path):
     frame = compared(tmp_path)
     assert len(frame) == len(NUMBERS)
-    known = frame[frame["agrees"].notna()]
-    assert known["agrees"].all()
-    assert set(known["estimator"]) == {"simple", "rloo", "softsub"}
-    assert len(known[known["seed"].notna()]) == 10
-    assert len(known[known["statistic"] == "spread"]) == 1
-    (softsub,) = known[(known["estimator"] == "softsub") & (known["origin"] == "SFESS notebook")].to_dict("records")
+    compared_rows = frame[frame["agrees"].notna()]
+    assert compared_rows["agrees"].all()
+    assert set(compared_rows["estimator"]) == {"simple", "rloo", "softsub"}
+    assert len(compared_rows[compared_rows["seed"].notna()]) == 10
+    assert len(compared_rows[compared_rows["statistic"] == "spread"]) == 1
+    (softsub,) = compared_rows[
+        (compared_rows["estimator"] == "softsub") & (compared_rows["origin"] == "SFESS notebook")
+    ].to_dict("records")
     assert softsub["ours_se"] == pytest.approx(0.002 / 10**0.5)
     assert frame.loc[frame["agrees"].isna(), "ours"].isna().all()
 
