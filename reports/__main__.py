@@ -46,7 +46,7 @@ def build(store: Path, out: Path, asv_results: Path | None) -> None:
     """Writes the page and prints its path."""
     results = _read(store)
     history = _history(asv_results)
-    from . import page  # imports the drawing libraries, which takes seconds: not needed for --help or an error message
+    from . import page  # here, since importing the drawing libraries takes seconds that --help does not need
 
     _write(out, page.build(results, history, str(asv_results or _ASV)).encode())
 
@@ -91,7 +91,7 @@ def table(experiment: str, style: str, store: Path) -> None:
     help="The file to write: an SVG on a white background, or a PDF.",
 )
 def figure(name: str, store: Path, out: Path) -> None:
-    """Writes the figure NAME of the page, as its download there is called without the ending, and prints its path."""
+    """Writes one figure of the page and prints its path. NAME is its download on the page, without the ending."""
     results = _read(store)
     from . import page
 

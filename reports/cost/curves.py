@@ -29,7 +29,7 @@ _LOOKS = tuple(product(_DASHES, MARKERS))
 
 
 def short(label: str) -> str:
-    """Returns a label for a legend: of a plug-in's path the name itself, and at most 20 characters."""
+    """Returns a label for a legend, of at most 20 characters: of a plug-in's path only the name."""
     name, _, variant = brief(label).partition(" [")
     text = f"{name.rpartition(':')[2]} {variant.rstrip(']')}".strip()
     return text if len(text) <= 20 else f"{text[:19]}…"
@@ -52,7 +52,7 @@ def growth(
     exponents: Mapping[str, float],
     highlights: Sequence[str],
 ) -> Figure:
-    """Returns lines on logarithmic axes, one an estimator; the legend gives the exponents.
+    """Returns lines on logarithmic axes, one for each estimator; the legend gives the exponents.
 
     Args:
       slug, title, caption: its name in files, its heading, and the sentences under it.
@@ -134,7 +134,7 @@ def tidy(axes: Axes, metric: str, axis: str) -> None:
 
 
 def ratios(slug: str, title: str, caption: str, table: pd.DataFrame, *, left: str, right: str) -> Figure:
-    """Returns dots with intervals about 1, one line an estimator and one marker a size.
+    """Returns ratios as dots with intervals: one line for each estimator, and one marker for each size.
 
     Args:
       slug, title, caption: its name in files, its heading, and the sentences under it.

@@ -73,7 +73,7 @@ def _measured(slope: Slope | None, axis: str, uncertainty: str) -> Measured:
 
 
 def _with_interval(slope: Slope | None, axis: str) -> Measured:
-    """Returns an exponent with its interval, which three sizes do not have: one degree of freedom says nothing."""
+    """Returns an exponent with its interval. Three sizes get none: one degree of freedom makes it meaningless."""
     if slope is None:
         return _measured(None, axis, "")
     few = len(slope.sizes) == FEWEST

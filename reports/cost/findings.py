@@ -15,7 +15,7 @@ from .fronts import Matched
 from .slopes import Family
 from .timings import Comparison
 
-# A sentence quotes an exponent whose interval is at most so wide, and a ratio whose ends differ by at most a factor.
+# An exponent is quoted if its interval is at most this wide; a ratio, if its ends differ at most by this factor.
 _WIDEST_EXPONENT = 0.6
 _WIDEST_RATIO = 2
 
@@ -29,7 +29,7 @@ def headlines(
     fits: Fits,
     fronts: Sequence[Matched],
 ) -> list[str]:
-    """Returns the findings about cost, a sentence each; none about a number that was not measured or is too uncertain.
+    """Returns the findings about cost, a sentence each; none about a number that is unknown or too uncertain.
 
     Args:
       table: as `timings.Timings` has it.
@@ -94,7 +94,7 @@ def _choice(row: dict[Any, Any]) -> str:
 
 
 def _between(ratios: pd.DataFrame) -> str:
-    """Returns the range of a ratio over the sizes where it is certain enough, its ends with intervals; else nothing."""
+    """Returns the range of a ratio over the sizes where it may be quoted, its ends with intervals; empty if nowhere."""
     known = ratios[ratios["high"] <= _WIDEST_RATIO * ratios["low"]]
     if known.empty:
         return ""

@@ -46,7 +46,7 @@ def draw(slug: str, title: str, caption: str, points: pd.DataFrame, highlights: 
             look = {"marker": "x" if row["reference"] else "o", "ms": 5, "mew": 1.2, "linestyle": "", **style}
             look["mfc"] = hue if row["best"] else "none"
             axes.plot([row["seconds"]], [row["error"]], **look)
-            # By turns above and below: points that are next to each other, or coincide, keep readable numbers.
+            # Numbers are by turns above and below their points, so that those of two close points do not overlap.
             offset = (3, 3) if number % 2 else (3, -9)
             axes.annotate(f"{number}", (row["seconds"], row["error"]), offset, textcoords="offset points", fontsize=7)
             handles.append(Line2D([], [], label=f"{number} {short(row['label'])}", **look))

@@ -115,7 +115,7 @@ def _differing(timed: str, judged: str) -> str:
 
 
 def front(points: pd.DataFrame) -> pd.Series[bool]:
-    """Returns which points no other beats: none is as fast with less error, or faster with as little.
+    """Returns which points are on the front: no other is as fast with a smaller error, or faster with one as small.
 
     A reference, the exact gradient itself, is neither on the front nor beats a point.
     """

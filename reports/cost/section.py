@@ -145,7 +145,7 @@ def _values_in(block: tables.Block) -> tuple[int, int]:
 
 
 def _backends(table: pd.DataFrame, engines: Sequence[str]) -> list[Figure | None]:
-    """Returns torch against jax, on each device where both were timed in their usual engine."""
+    """Returns torch against jax, on each device where both were timed on their usual engines."""
     drawn = []
     for device in sorted(table["device"].unique()):
         here = table[(table["device"] == device) & table["engine"].isin(engines)]

@@ -15,7 +15,7 @@ from scipy import stats
 from ..data import Z95
 
 _SHARES = (2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100)
-FEWEST = 3  # sizes that make a line: any two lie on one
+FEWEST = 3  # sizes in a fit: any two lie on a line
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def families(timed: Mapping[str, Iterable[tuple[int, int]]]) -> list[Family]:
 
 
 def _at_share(pairs: Sequence[tuple[int, int]], divisor: int) -> Family:
-    """Returns the sizes whose k is n/divisor rounded, but within a fifth: 1 of 10 items is no sixteenth."""
+    """Returns the sizes whose k is n/divisor, rounded by at most a fifth: k = 1 at n = 10 is not n/16."""
     nearest: dict[int, int] = {}
     for n, k in pairs:
         share = n / divisor

@@ -33,7 +33,7 @@ FIRST_CALL_HEADS = (*_FIRST_CALL, "in steps")
 
 @dataclass(frozen=True)
 class Cost:
-    """One estimator's time in one engine as printed, and its ratios to the baselines, NaN where there is none."""
+    """One estimator's time on one engine as printed, and its ratios to the baselines, NaN where there is none."""
 
     text: str
     detail: str
@@ -95,7 +95,7 @@ def blocks(table: pd.DataFrame, baselines: Sequence[str]) -> list[Block]:
 
 
 def _fastest(part: pd.DataFrame) -> set[str]:
-    """Returns the labels whose times agree with the fastest, unless most do."""
+    """Returns the labels whose times agree with the fastest, unless these are most of the labels."""
     close = agreement.near_least(zip(part.index, part["value"], part["std_error"].fillna(0.0), strict=True))
     return close if len(part) > 1 and (len(close) == 1 or 2 * len(close) <= len(part)) else set()
 
@@ -132,7 +132,7 @@ def first_calls(table: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def printed(table: pd.DataFrame, made: Sequence[Block], style: str) -> str:
-    """Returns the timings as `markdown` or `latex`, block by block, or as `csv`, a line a method, engine and size."""
+    """Returns the timings as `markdown` or `latex`, a table for each block, or as `csv`, one table for all."""
     return _wide(table) if style == "csv" else "\n".join(_text(block, style) for block in made)
 
 

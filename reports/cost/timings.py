@@ -1,4 +1,4 @@
-"""Timings: which of a store's are shown, and the ratio of one to another.
+"""The timings to show, chosen from those of a store, and the ratio of one to another.
 
 A *setup* is a machine with its libraries, number of threads and logits; seconds from two setups are never in one figure
 or table. An *engine* is a series and a mode of execution, `torch:cpu eager`. A *size* is a batch, n and k.
@@ -100,19 +100,19 @@ def size_of(batch: int, n: int, k: int) -> str:
 
 
 def main_batch(table: pd.DataFrame) -> int:
-    """Returns the batch with most sizes, of several the largest: growth is shown there."""
+    """Returns the batch for which growth is shown: the one with most sizes, of several the largest."""
     sizes = table.drop_duplicates(SIZE).groupby("batch").size()
     return int(max(sizes.index, key=lambda batch: (sizes[batch], batch)))
 
 
 def variant(table: pd.DataFrame, estimator: str) -> str | None:
-    """Returns the label of the estimator, of several variants the one with most rows; None if it was not timed."""
+    """Returns the label of an estimator: of several variants, the one with most rows; None if it was not timed."""
     counts = table.loc[table["estimator"] == estimator, "label"].value_counts()
     return str(min(counts.index, key=lambda label: (-counts[label], label))) if len(counts) else None
 
 
 def interval(values: pd.Series[float], std_errors: pd.Series[float]) -> tuple[pd.Series[float], pd.Series[float]]:
-    """Returns the ends of 95 % intervals, made in logarithms, since a time is positive. NaN where an error is."""
+    """Returns the ends of 95 % intervals, computed on logarithms since times are positive; NaN for an unknown error."""
     factor = (Z95 * std_errors / values).clip(upper=20).map(math.exp)
     return values / factor, values * factor
 
@@ -149,7 +149,7 @@ class Comparison:
 
 
 def comparison(table: pd.DataFrame, entries: Sequence[Mapping[str, Any]]) -> Comparison:
-    """Returns the labels of the first entry of type `comparison`: of each baseline, the first that was timed."""
+    """Returns the labels of the first `comparison`; a baseline is the first of its estimators that was timed."""
     if not entries:
         return Comparison(None, {})
     labels = {

@@ -20,7 +20,7 @@ def section(frame: pd.DataFrame, source: str) -> dict[str, Any] | None:
     """Returns the content of the section; None without values.
 
     Args:
-      frame: `commit date benchmark params value low high unit machine environment`, one row a measurement; each
+      frame: `commit date benchmark params value low high unit machine environment`, a row for each measurement; each
         machine and environment has lines of its own, since their numbers cannot be compared.
       source: where the frame was read, in words.
     """

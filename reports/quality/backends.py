@@ -26,9 +26,9 @@ def compare(boards: Sequence[Board]) -> pd.DataFrame:
     or furthest beyond.
 
     Returns:
-      A row an experiment and method: `experiment`, `label`, `agree`, and for each kind of pair its number (`sampled`,
-      `exact`), the largest difference (`…_gap`, see `agreement`), its limit (`…_limit`) and where it is (`…_where`).
-      Disagreements come first.
+      A row for each experiment and method, disagreements first: `experiment`, `label`, `agree`; and for each kind of
+      pair their number (`sampled`, `exact`), the largest difference (`…_gap`, see `agreement.Gap`), its limit
+      (`…_limit`), and its metric and seed (`…_where`).
     """
     parts = [pairs for board in boards for pairs in _pairs(board)]
     both = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

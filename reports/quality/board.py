@@ -1,4 +1,4 @@
-"""Boards: one problem of an experiment each, with the values that figures, tables and sentences show.
+"""A board is one problem of an experiment, with the values that figures, tables and sentences show.
 
 `boards` selects and averages the rows of a store once; every part of the page takes its values from there.
 """
@@ -95,7 +95,7 @@ def boards(results: Results) -> list[Board]:
 
 
 def select(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the ok rows with one budget a method, problem and series: most seeds first, then most replicates.
+    """Returns the ok rows with one budget for each method, problem and series: most seeds, then most replicates.
 
     A store may hold the cells of a quick and of a thorough preset; their average would be a value of neither.
     """
@@ -107,7 +107,7 @@ def select(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(selected: pd.DataFrame) -> pd.DataFrame:
-    """Returns one row a problem, method, series and metric: the mean over seeds with its uncertainties, for `TARGET`.
+    """Returns the mean over seeds for each problem, method, series and metric, with its uncertainties, for `TARGET`.
 
     Columns in addition to the keys: `value` (the mean), `spread` (standard deviation over seeds, ddof 1: how much
     problems differ), `std_error` (of the mean, from the errors of the cells: what sampling leaves open), `exact`,

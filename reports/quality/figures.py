@@ -91,7 +91,7 @@ def dots(
     floor: pd.DataFrame | None = None,
     blank: Mapping[str, str],
 ) -> Figure:
-    """Returns a dot-and-interval figure, one line an estimator, the best on top.
+    """Returns a dot-and-interval figure, one line for each estimator, the best on top.
 
     Args:
       slug, title, caption: its name in files, its heading, and the sentences under it.
@@ -149,7 +149,7 @@ def brief(label: str) -> str:
 
 
 def _at_axis(label: str) -> str:
-    """Returns a label that fits at an axis; of a long one the end, where a plug-in's path has its name."""
+    """Returns a label that fits next to an axis: of a long one the end, since a plug-in's path ends with its name."""
     label = brief(label)
     return label if len(label) <= 24 else f"…{label[-23:]}"
 
@@ -168,7 +168,7 @@ def _legend(series: Sequence[str], floor: bool) -> list[Line2D]:
 
 
 def _scale(axes: Axes, shown: pd.DataFrame) -> None:
-    """Sets a linear axis from zero, or where values span decades a symmetric logarithmic one, which has a zero."""
+    """Sets a linear axis from zero, or a symmetric logarithmic one, which includes zero, if values span decades."""
     errors = shown["std_error"].fillna(0)
     clear = shown.loc[(shown["value"] > agreement.SIGMAS_WARNING * errors) & (shown["value"] > 1e-9), "value"]
     if clear.empty or clear.max() / clear.min() < 12:

@@ -199,7 +199,7 @@ def _notes(values: Mapping[str, Any], group: pd.DataFrame, seeds: int, most_seed
 
 
 def printed(leaderboards: Sequence[Leaderboard], style: str) -> str:
-    """Returns leaderboards as `markdown`, `latex` or `csv` (one line a method and series, with all digits)."""
+    """Returns leaderboards as `markdown`, `latex` or `csv` (a line for each method and series, with all digits)."""
     if style == "csv":
         return str(_wide(leaderboards).to_csv(index=False, lineterminator="\n"))
     parts = []
@@ -214,7 +214,7 @@ def printed(leaderboards: Sequence[Leaderboard], style: str) -> str:
 
 
 def _wide(leaderboards: Sequence[Leaderboard]) -> pd.DataFrame:
-    """Returns one row a problem, method and series: each metric's mean, spread, standard error and exactness."""
+    """Returns each metric's mean, spread, standard error and exactness, a row for each problem, method and series."""
     table = pd.concat([each.board.table for each in leaderboards], ignore_index=True)
     keys = ["experiment", *PROBLEM, *METHOD, "law", "series", "replicates", "seeds"]
     parts = {"value": "", "spread": "_spread", "std_error": "_std_error", "exact": "_exact"}

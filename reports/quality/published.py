@@ -70,7 +70,7 @@ def _seeds(number: Mapping[str, Any]) -> list[int]:
 
 
 def _statistic(number: Mapping[str, Any], cells: pd.DataFrame) -> tuple[float | None, float]:
-    """Returns our value of the statistic and its standard error; None unless there is one cell a seed."""
+    """Returns our value of the statistic and its standard error; None unless there is one cell for each seed."""
     if sorted(cells["seed"]) != sorted(_seeds(number)):
         return None, 0.0
     values, errors = cells["value"].to_numpy(float), cells["std_error"].fillna(0.0).to_numpy(float)
@@ -82,7 +82,7 @@ def _statistic(number: Mapping[str, Any], cells: pd.DataFrame) -> tuple[float | 
 
 
 def section(comparison: pd.DataFrame, numbers: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Returns the comparison for the page, a line a quantity, or None without published numbers."""
+    """Returns the comparison for the page, a line for each quantity; None without published numbers."""
     if not numbers:
         return None
     series = list(comparison["series"].unique())

@@ -26,9 +26,9 @@ _ADVICE = {
 
 
 def sections(experiments: Sequence[About], leaderboards: Sequence[Leaderboard]) -> list[dict[str, Any]]:
-    """Returns a section for each experiment that repeats a figure of the paper; one that was not run has no boards.
+    """Returns a section for each experiment that repeats a published figure; one that was not run has no boards.
 
-    The first problem alone gets figures of length: with more, a store with many problems would make a very long page.
+    Only the first problem gets figures of length, since a store may hold many problems.
     """
     repeated = [about for about in experiments if about.entries("bars")]
     boards = {about.name: [each for each in leaderboards if each.board.about.name == about.name] for about in repeated}
@@ -65,7 +65,7 @@ def _with_figures(made: Leaderboard, *, length: bool) -> dict[str, Any]:
 
 
 def _paper_figure(board: Board, entry: Mapping[str, Any]) -> Figure | None:
-    """Returns a figure of the paper from our numbers: its estimators, its labels, its order; None without any."""
+    """Returns a figure of the paper from our numbers: its estimators, labels and order; None without any."""
     table = board.table[board.table["series"] == board.main]
     labels, columns = [], []
     for bar in entry["estimators"]:
