@@ -1,4 +1,4 @@
-"""The workshop: `nox -s tests` for developers, `nox -s bench` for users; `nox -l` lists the rest."""
+"""Sessions: `nox -s tests` for developers, `nox -s bench` for users; `nox -l` lists all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import nox
 import nox.command
@@ -13,38 +14,38 @@ import nox.command
 nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
-# Not uv: it does not read pip's configuration, and picked a CUDA build of torch where pip had been told otherwise.
+# Not uv: it ignores pip's configuration, and so chose a CUDA build of torch against the configured index.
 nox.options.default_venv_backend = "virtualenv"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PAGE = "reports/_build/index.html"
 STORE = "results/subsetgrad.sqlite"
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-# Programs that jax compiled in an earlier run of the tests, or in an earlier process of this one: compiling is most of
-# their time. The clock of `scaling` switches this cache off for what it measures.
+# Programs that jax compiled in earlier runs, because the tests spend most of their time compiling. The experiment
+# `scaling` switches this cache off for the programs that it measures.
 JAX_CACHE = {
     "JAX_COMPILATION_CACHE_DIR": str(Path(".nox/jax-cache").absolute()),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
 }
 COMMITS = ("HEAD~1", "HEAD")
-# What `asv continuous` allows: options, factor and benchmarks. Each benchmark is in one of them.
+# Options, factor and benchmarks of each call of `asv continuous`. Every benchmark belongs to one call.
 GATES: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    # Both commits by turns, against drift.
+    # The commits take turns, so that a machine that slows down affects both.
     (("--interleave-rounds",), "1.25", r"^bench_(estimators|subsets)\."),
-    # Seeds are fixed, so that only code changes quality; as asv.conf.json's regressions_thresholds.
+    # Seeds are fixed, so that only code changes quality. asv.conf.json has the same threshold.
     ((), "1.01", r"^bench_quality\."),
 )
 
 
 def _install(session: nox.Session, *groups: str, extras: str = "") -> None:
     """Installs the project with extras and dependency groups, under the constraints."""
-    own = f"-e.[{extras}]" if extras else "-e."
-    session.install(*_pinned(), own, *nox.project.dependency_groups(PROJECT, *groups))
+    project = f"-e.[{extras}]" if extras else "-e."
+    session.install(*_pinned(), project, *nox.project.dependency_groups(PROJECT, *groups))
 
 
 def _pinned() -> tuple[str, ...]:
-    # What was tested, torch as its CPU build; empty to bring your own (README, "Your own torch or jax").
+    # By default the tested versions, with torch's CPU build. Empty: any versions (README, "Your own torch or jax").
     constraints = os.environ.get("SUBSETGRAD_CONSTRAINTS", "constraints.txt")
     return ("-c", constraints) if constraints else ()
 
@@ -69,7 +70,7 @@ def tests(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the experiments (default: Figures 1 and 3, quick), then write the page; arguments go to `benchmarks run`."""
     _install(session, extras="torch,jax,report,bench")
-    # Status 1 says that a cell failed: the page shows which, so it is written all the same.
+    # Status 1 means that a cell failed. The page is written nevertheless, and shows which one.
     session.run("python", "-m", "benchmarks", "run", *session.posargs, success_codes=[0, 1])
     session.run("python", "-m", "reports", "build")
 
@@ -105,8 +106,24 @@ def asv(session: nox.Session) -> None:
         return
     # Every gate runs before the session ends: a slower step must not hide a larger bias.
     failed = [benchmarks for options, factor, benchmarks in GATES if not _passes(session, options, factor, benchmarks)]
+    for _, factor, benchmarks in GATES:
+        counts = _compare(session, factor, benchmarks)
+        if not counts["comparable"]:
+            session.warn(
+                f"nothing to compare in {benchmarks}: no case has a value at both commits "
+                f"({COMMITS[0]}: {counts['base_values']} values, {COMMITS[1]}: {counts['head_values']}); "
+                "asv prints above why it skipped the others"
+            )
     if failed:
         session.error(f"something got slower or worse, or failed: see above what asv prints for {' and '.join(failed)}")
+
+
+def _compare(session: nox.Session, factor: str, benchmarks: str) -> dict[str, Any]:
+    """Returns `asv_results.Comparison` of the two commits, for the benchmarks that match a regular expression."""
+    options = ("--factor", factor, "--bench", benchmarks)
+    output = session.run("python", "-m", "benchmarks.tracked.asv_results", *COMMITS, *options, silent=True)
+    comparison: dict[str, Any] = json.loads(str(output).splitlines()[-1])
+    return comparison
 
 
 def _passes(session: nox.Session, options: tuple[str, ...], factor: str, benchmarks: str) -> bool:
@@ -124,16 +141,7 @@ def _passes(session: nox.Session, options: tuple[str, ...], factor: str, benchma
             return False
         return True
 
-    passed = measure(benchmarks)
-    command = ("python", "-m", "benchmarks.tracked.asv_results", *COMMITS, "--factor", factor, "--bench", benchmarks)
-    comparison = json.loads(str(session.run(*command, silent=True)))
-    if passed:
-        if not comparison["comparable"]:
-            session.warn(
-                f"nothing to compare in {benchmarks}: no case has a value at both commits "
-                f"({COMMITS[0]}: {comparison['base_values']} values, {COMMITS[1]}: {comparison['head_values']}); "
-                "asv prints above why it skipped the others"
-            )
+    if measure(benchmarks):
         return True
-    worse = comparison["worse"]
+    worse = _compare(session, factor, benchmarks)["worse"]
     return bool(worse) and measure(f"^({'|'.join(map(re.escape, worse))})$")

@@ -37,9 +37,20 @@ def main(debug: bool) -> None:
 
 def _integers(option: str) -> Callable[..., tuple[int, ...] | None]:
     def parse(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
-        from .experiments.base import parse_integers
+        from .experiments.selectors import parse_integers
 
         return None if text is None else parse_integers(option, text)
+
+    return parse
+
+
+def _names(option: str, noun: str) -> Callable[..., tuple[str, ...] | None]:
+    def parse(_: click.Context, __: click.Parameter, texts: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+        from .experiments.selectors import parse_names
+
+        if texts is None or texts == ():
+            return None
+        return parse_names(option, noun, [texts] if isinstance(texts, str) else texts)
 
     return parse
 
@@ -47,30 +58,50 @@ def _integers(option: str) -> Callable[..., tuple[int, ...] | None]:
 @main.command()
 @click.argument("experiments", nargs=-1, metavar="[EXPERIMENT|FILE.toml]...")
 @click.option("--preset", type=click.Choice(("quick", "paper", "full")), help="[default: paper; quick if none named]")
-@click.option("-e", "--estimator", "estimators", multiple=True, metavar="NAME[param=value]", help="May be repeated.")
+@click.option(
+    "-e",
+    "--estimator",
+    "estimators",
+    multiple=True,
+    metavar="NAME[param=value]",
+    callback=_names("-e", "estimator"),
+    help="May be repeated.",
+)
 @click.option("-n", "n", metavar="8,10", callback=_integers("-n"), help="Items.")
 @click.option("-k", "k", metavar="2,5", callback=_integers("-k"), help="Items chosen.")
 @click.option("--seeds", metavar="0:10", callback=_integers("--seeds"), help="Problems.")
 @click.option("--replicates", type=click.IntRange(min=200), help="Estimates per cell where moments are sampled.")
 @click.option("--samples", type=click.IntRange(min=1), help="Samples averaged in one estimate.")
 @click.option("--objective", metavar="NAME[extension=...]")
-@click.option("--backend", "backend_names", metavar="torch:cpu,jax:cpu", help="[default: all installed]")
+@click.option(
+    "--backend",
+    "backends",
+    metavar="torch:cpu,jax:cpu",
+    callback=_names("--backend", "backend"),
+    help="[default: all installed]",
+)
 @click.option("--dtype", type=click.Choice(("float32", "float64")))
 @click.option("--batch", metavar="64,1", callback=_integers("--batch"), help="Rows of theta in one step (scaling).")
-@click.option("--mode", metavar="eager,compiled", help="Op by op, or compiled (scaling).  [default: as users run it]")
+@click.option(
+    "--mode",
+    metavar="eager,compiled",
+    callback=_names("--mode", "mode"),
+    help="Op by op, or compiled (scaling).  [default: as users run it]",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be computed, and stop.")
 @click.option("--force", is_flag=True, help="Compute what is stored, too.")
 @_STORE
-def run(experiments: tuple[str, ...], dry_run: bool, force: bool, store: Path, **choices: Any) -> None:
-    """Compute the cells of EXPERIMENTs that are not stored yet.
+def run(experiments: tuple[str, ...], dry_run: bool, force: bool, store: Path, **options: Any) -> None:
+    """Compute the cells of EXPERIMENTs that have no valid result yet.
 
     None named: figure1 and figure3, preset quick, on every installed backend. A TOML file holds an experiment's name
     and the options above.
     """
     from .commands import run as command
+    from .experiments.base import Choices
 
-    plans = command.plans(experiments, choices)
-    sys.exit(command.run(plans, store, dry_run=dry_run, force=force, command=_command()))
+    planned = command.plans(experiments, Choices(**options))
+    sys.exit(command.run(planned, store, dry_run=dry_run, force=force, command=_command()))
 
 
 def _command() -> str:

@@ -62,7 +62,7 @@ def test_relative_and_absolute_imports_are_seen(tmp_path):
     file = PACKAGE / "subsets" / "moments.py"
     assert "subsetgrad.ops" in imported(file)
     assert {"benchmarks.results.store", "benchmarks.results.cell"} <= imported(
-        ROOT / "benchmarks" / "results" / "outcome.py"
+        ROOT / "benchmarks" / "results" / "resume.py"
     )
 
 

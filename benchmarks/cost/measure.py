@@ -60,7 +60,7 @@ def measure(cells: Sequence[TimingCell], effort: Effort, report: Report) -> Gene
 
 
 def _measure_group(group: Sequence[TimingCell], effort: Effort, report: Report) -> Iterator[Outcome]:
-    """Yields the outcome of each cell once the whole group is read."""
+    """Yields the outcome of each cell, after the last reading of the group."""
     first = group[0]
     ready: dict[TimingCell, Prepared] = {}
     ended: dict[TimingCell, Outcome] = {}

@@ -38,7 +38,7 @@ class Prepared:
     """A cell that is ready to be timed.
 
     Attributes:
-      contestant: the name of each step that the clock reads -> the step.
+      contestant: step's name -> step, for the steps that the clock reads.
       read_once: the metrics that are measured already.
       seconds: time that the preparation took.
     """
@@ -70,12 +70,12 @@ def prepare(cell: TimingCell) -> Prepared:
     """
     with _quiet_torch_compile():
         if not by_torch_compile(cell):
-            return _called_once(cell)
+            return _build_and_call(cell)
         if cell.device == "cpu" and not compile_caches.has_compiler():
             reason = "torch.compile needs a C++ compiler on the CPU, and finds none: install g++, or set CXX"
             raise SkippedError(reason, end=None)
         with compile_caches.empty_caches():
-            return _called_once(cell)
+            return _build_and_call(cell)
 
 
 def by_torch_compile(cell: TimingCell) -> bool:
@@ -83,9 +83,9 @@ def by_torch_compile(cell: TimingCell) -> bool:
     return (cell.backend, cell.mode) == ("torch", "compiled")
 
 
-def _called_once(cell: TimingCell) -> Prepared:
+def _build_and_call(cell: TimingCell) -> Prepared:
     _warm_up(cell.backend, cell.device, cell.mode)
-    begun = time.perf_counter()
+    preparation_start = time.perf_counter()
     _check_memory(cell)
     built = _steps(cell)
     read_once: dict[str, float] = {}
@@ -103,7 +103,7 @@ def _called_once(cell: TimingCell) -> Prepared:
     if cell.mode == "compiled":  # for eager steps the clock's warm-up suffices
         for step in contestant.values():
             step()
-    return Prepared(contestant, read_once, time.perf_counter() - begun)
+    return Prepared(contestant, read_once, time.perf_counter() - preparation_start)
 
 
 @cache
@@ -111,7 +111,7 @@ def _warm_up(backend: str, device: str, mode: str) -> None:
     """Runs one small step that is not measured, because a process's first step also imports and starts threads."""
     # torch.compile takes twice as long for `simple` as for `ste_gumbel`.
     name = "ste_gumbel" if (backend, mode) == ("torch", "compiled") else "simple"
-    with suppress(Exception):  # the cells report the same error as their own
+    with suppress(Exception):  # an error recurs in the cells, which report it
         ops = backends.load(backend, device, "float32")
         ops.block(steps(subsetgrad.get(name), {}, ops, n=4, k=2, batch=1, mode=mode).total())
 
@@ -125,7 +125,7 @@ def _quiet_torch_compile() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"torch\._dynamo|torch\._inductor")
-            # Tracing reads this attribute where a graph breaks; the warning may name any module, also a traced one.
+            # Tracing reads this attribute where a graph breaks. The warning may come from any traced module.
             warnings.filterwarnings("ignore", message=r"The \.grad attribute of a Tensor that is not a leaf")
             yield
     finally:

@@ -1,216 +1,134 @@
-"""The sweeps as data: what an experiment runs, and how a user's choices change it."""
+"""The shape of every experiment: the user's choices become a plan, which is a list of cells of one kind."""
 
 from __future__ import annotations
 
-import itertools
+import abc
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-import subsetgrad
+from .. import backends
+from ..results.cell import AnyCell, Effort
+from .selectors import Selected, select
 
-from .. import backends, objectives
-from ..quality.moments import BATCHES
-from ..results.cell import Cell
-from ..results.names import QUALITY
+PRESETS = ("quick", "paper", "full")
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """What to run.
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """The user's choices, from the command line or a TOML file. None stands for the experiment's own value.
 
     Attributes:
-      name: id, as on the command line.
-      summary: one sentence, for `list`.
-      estimators: `name` or `name[param=value,...]`, with this experiment's settings.
-      n, k, seeds: axes of the grid.
+      preset: one of `PRESETS`.
+      estimators: `name` or `name[param=value,...]`, each. A bare name stands for the experiment's settings of it.
+      n, k, seeds, batch: axes of the grid: items, items chosen, seeds of problems, rows of theta.
+      replicates: R, where moments are sampled.
+      samples: S, averaged in one estimate.
       objective: `name` or `name[extension=...]`.
-      replicates: per preset, R where moments are sampled.
-      fixed: names of the options that would make it another experiment.
-      samples, logits, dtype: as in a cell.
-      heading, reading: title of the experiment's section on the page, and how to read its figures.
-      annotations: entries for the page, as JSON data, stored with the published numbers: `reference` names estimators
-        that are the exact gradient, and are not ranked.
+      backends: `torch`, `jax:cpu`, ...
+      dtype: `float32` or `float64`.
+      mode: `eager`, `compiled`, or both.
     """
 
-    kind: ClassVar[str] = QUALITY
-    name: str
-    summary: str
-    estimators: tuple[str, ...]
-    n: tuple[int, ...]
-    k: tuple[int, ...]
-    seeds: tuple[int, ...]
-    replicates: dict[str, int]
-    objective: str = "distance"
-    samples: int = 1
-    logits: str = "normal"
-    dtype: str = "float64"
-    fixed: frozenset[str] = field(default_factory=frozenset)
-    heading: str = ""
-    reading: str = ""
-    annotations: tuple[Mapping[str, Any], ...] = ({"type": "reference", "estimators": ["exact_enum"]},)
+    preset: str | None = None
+    estimators: tuple[str, ...] | None = None
+    n: tuple[int, ...] | None = None
+    k: tuple[int, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    replicates: int | None = None
+    samples: int | None = None
+    objective: str | None = None
+    backends: tuple[str, ...] | None = None
+    dtype: str | None = None
+    batch: tuple[int, ...] | None = None
+    mode: tuple[str, ...] | None = None
 
-    def adapt(self, **chosen: Any) -> Experiment:
-        """Returns the experiment with the user's choices; None means not chosen.
+    def given(self) -> dict[str, Any]:
+        """Returns the choices that were made."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
-        Raises:
-          ValueError: a choice this experiment fixes.
-        """
-        given = {name: value for name, value in chosen.items() if value is not None}
-        for name in sorted(self.fixed & set(given)):
-            mine = getattr(self, name)
-            if given[name] != mine:
-                wanted, own = (",".join(map(str, v)) if isinstance(v, tuple) else v for v in (given[name], mine))
-                raise ValueError(
-                    f"{name}={wanted}: {self.name} has {name}={own} by definition; use the experiment sweep for others"
-                )
-        if "estimators" in given:
-            given["estimators"] = tuple(itertools.chain.from_iterable(map(self._settings, given["estimators"])))
-        return replace(self, **given)
-
-    def _settings(self, wanted: str) -> tuple[str, ...]:
-        """Returns this experiment's settings of a bare estimator name, or what is wanted as it is."""
-        mine = tuple(entry for entry in self.estimators if entry.partition("[")[0] == wanted)
-        return mine or (wanted,)
+    def over(self, defaults: Choices) -> Choices:
+        """Returns these choices, and those of `defaults` where none was made."""
+        return Choices(**(defaults.given() | self.given()))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of an experiment, and what was left out with the reason."""
+    """The cells of an experiment.
 
-    experiment: str
-    cells: tuple[Cell, ...]
+    Attributes:
+      experiment: what they belong to.
+      cells: all of the experiment's kind, in the order in which they are measured.
+      skipped: what was left out, each with its reason.
+      effort: how precisely to measure; None where the cells themselves say so.
+    """
+
+    experiment: Experiment
+    cells: tuple[AnyCell, ...]
     skipped: tuple[str, ...]
+    effort: Effort | None
 
 
-def plan(experiment: Experiment, backend_names: Sequence[str], replicates: int) -> Plan:
-    """Returns the cells of `experiment` on each backend, in an order that shares noise between neighbours.
+@dataclass(frozen=True, kw_only=True)
+class Experiment(abc.ABC):
+    """An experiment of one kind.
+
+    Attributes:
+      kind: one of `names.KINDS`.
+      accepts: the fields of `Choices` that it has a use for.
+      name: id, as on the command line.
+      summary: one sentence, for `list`.
+      heading: of its section on the page.
+      reading: how to read its figures, a sentence or two; stored with its rows.
+      settings: estimator -> the selectors that stand for its bare name here. Others stand at their own defaults.
+      annotations: published numbers and remarks, as JSON data; stored with its rows.
+    """
+
+    kind: ClassVar[str]
+    accepts: ClassVar[frozenset[str]]
+    name: str
+    summary: str
+    heading: str
+    reading: str
+    settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    annotations: Sequence[Mapping[str, Any]] = ()
+
+    def plan(self, choices: Choices) -> Plan:
+        """Returns the cells under the user's choices.
+
+        Raises:
+          ValueError: a choice that this experiment has no use for or that is fixed here, an unknown name, or a value
+            out of range.
+        """
+        for name, value in choices.given().items():
+            if name not in self.accepts:
+                raise ValueError(f"{name}={value!r}: {self.name} has no {name}: it measures {self.kind}")
+        cells, skipped, effort = self._grid(choices, choices.preset or "paper")
+        return Plan(self, tuple(dict.fromkeys(cells)), tuple(dict.fromkeys(skipped)), effort)
+
+    @abc.abstractmethod
+    def _grid(self, choices: Choices, preset: str) -> tuple[list[Any], list[str], Effort | None]:
+        """Returns cells, reasons for what was left out, and effort; cells and reasons may repeat."""
+
+    def selected(self, selectors: Iterable[str]) -> list[Selected]:
+        """Returns the estimators of selectors, with this experiment's settings for bare names."""
+        return select(setting for text in selectors for setting in self.settings.get(text, (text,)))
+
+
+def parsed_backends(chosen: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Returns `(backend, device)` of the chosen backends, of all installed ones if none was chosen.
 
     Raises:
-      ValueError: an unknown estimator, parameter, objective, extension or backend; seeds or replicates out of range.
+      ValueError: an unknown backend, or none is installed.
     """
-    if replicates < 2 * BATCHES or replicates % BATCHES:
-        raise ValueError(f"--replicates {replicates} is not a multiple of {BATCHES} and at least {2 * BATCHES}")
-    for seed in experiment.seeds:
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"--seeds {seed} is outside [0, {2**32 - 1}]")
-    refuse_below_one("-n", experiment.n)
-    objective_name, options = parse_selector(experiment.objective)
-    objective = objectives.get(objective_name)
-    unknown = sorted(set(options) - {"extension"})
-    if unknown:
-        raise ValueError(f"objective {objective_name} has no option {unknown[0]!r}; it has: extension")
-    extension = objective.extension(options.get("extension", ""))
-    chosen = resolve(experiment.estimators)
-    places = [backends.parse(name) for name in backend_names]
-    cells: list[Cell] = []
-    skipped: list[str] = []
-    for (backend, device), n, k, seed in itertools.product(places, experiment.n, experiment.k, experiment.seeds):
-        for name, record, params in chosen:
-            try:
-                backends.check(record, backend, n, k)
-            except ValueError as reason:
-                skipped.append(f"{name}: {reason}")
-                continue
-            cells.append(
-                Cell(
-                    estimator=name,
-                    params=params,
-                    objective=objective_name,
-                    extension=extension,
-                    logits=experiment.logits,
-                    n=n,
-                    k=k,
-                    seed=seed,
-                    samples=record.samples(experiment.samples),
-                    replicates=replicates,
-                    backend=backend,
-                    device=device,
-                    dtype=experiment.dtype,
-                )
-            )
-    return Plan(experiment.name, tuple(dict.fromkeys(cells)), tuple(dict.fromkeys(skipped)))
+    names = backends.installed() if chosen is None else chosen
+    if not names:
+        raise ValueError("no backend is installed: pip install 'subsetgrad[torch]' or 'subsetgrad[jax]'")
+    return [backends.parse(name) for name in names]
 
 
-def refuse_below_one(option: str, values: Iterable[int]) -> None:
+def require_positive(option: str, values: Iterable[int]) -> None:
     """Raises ValueError if one of the values is below 1."""
     least = min(values, default=1)
     if least < 1:
         raise ValueError(f"{option} {least} is too small; it is at least 1")
-
-
-def resolve(selectors: Iterable[str]) -> list[tuple[str, subsetgrad.Estimator, tuple[tuple[str, Any], ...]]]:
-    """Returns of each selector the name, the record, and all parameters as sorted pairs.
-
-    Raises:
-      ValueError: an unknown estimator or parameter, or a parameter out of range.
-    """
-    found = []
-    for text in selectors:
-        name, given = parse_selector(text)
-        record = subsetgrad.get(name)
-        found.append((name, record, tuple(sorted(record.resolve_params(given).items()))))
-    return found
-
-
-def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
-    """Returns `(name, options)` of `name` or `name[option=value,...]`.
-
-    Raises:
-      ValueError: it has another form.
-    """
-    name, bracket, rest = text.strip().partition("[")
-    if not bracket:
-        return name, {}
-    if not rest.endswith("]"):
-        raise ValueError(f"{text!r} is not of the form name[param=value,...]: the closing bracket is missing")
-    options = {}
-    for part in rest[:-1].split(","):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip() or not value.strip():
-            raise ValueError(f"{text!r} is not of the form name[param=value,...]: look at {part!r}")
-        options[key.strip()] = _value(value.strip())
-    return name, options
-
-
-def split_selectors(texts: Iterable[str]) -> tuple[str, ...]:
-    """Returns the selectors in texts that may hold several, separated by commas or blanks outside brackets."""
-    found = [""]
-    depth = 0
-    for character in " ".join(texts):
-        depth += (character == "[") - (character == "]")
-        if character in ", " and depth == 0:
-            found.append("")
-        else:
-            found[-1] += character
-    return tuple(filter(None, found))
-
-
-def _value(text: str) -> Any:
-    """Returns a bool, int or float if the text is one, else the text."""
-    if text in ("true", "false", "True", "False"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def parse_integers(option: str, text: str) -> tuple[int, ...]:
-    """Returns the integers of `8,10` or `0:10` (the end excluded), or of a mixture.
-
-    Raises:
-      ValueError: it has another form.
-    """
-    numbers: list[int] = []
-    try:
-        for part in text.split(","):
-            first, colon, last = part.partition(":")
-            numbers += range(int(first or 0), int(last)) if colon else [int(part)]
-    except ValueError:
-        raise ValueError(f"{option} {text!r} is not a list of whole numbers; write 8,10 or 0:10") from None
-    if not numbers:
-        raise ValueError(f"{option} {text!r} names no number")
-    return tuple(dict.fromkeys(numbers))

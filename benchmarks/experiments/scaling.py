@@ -1,16 +1,16 @@
-"""What an estimator costs: seconds and peak memory of a training step, over n and k, on every backend.
+"""Cost of the estimators: seconds and peak memory of a training step, over n and k, on every backend.
 
-Read it as growth first (the slope over n at k = n/16, and over k at one n), then as the ratio to others at your size.
-Each time is the median of readings with its interval, on one core and one machine; rows of another machine stand beside
-it under another `environment`. On the CPU `total_seconds` is what a training step pays. float32, 64 rows.
+Read the growth first (the slope over n at k = n/16, and over k at one n), then the ratios to other estimators at your
+size. Each time is a median of readings with its interval, on one core and one machine; rows of two machines differ in
+`environment`. On the CPU `total_seconds` is the time of a training step. float32, 64 rows.
 """
 
 import subsetgrad
 
 from ..results.cell import Effort
-from .cost_sweep import ClockExperiment, Sweep
+from .cost_grid import CostExperiment, Sweep
 
-# The paper's algorithms as printed, timed beside `simple`; they are no estimators of their own.
+# The paper's algorithms as printed. They are timed next to `simple`, and are not among `ESTIMATORS`.
 PAPER_FORMS = tuple(f"subsetgrad.families.simple_as_printed:SIMPLE_{form}" for form in ("SEQUENTIAL", "DIVIDED"))
 
 _EVERY = tuple(estimator.name for estimator in subsetgrad.ESTIMATORS)
@@ -32,21 +32,9 @@ def _grid(*sizes: int) -> tuple[tuple[int, int], ...]:
     return tuple((n, k) for n in sizes for k in sorted({1, 5, 10, 50, n // 16, n // 2}) if 1 <= k <= n // 2)
 
 
-SCALING = ClockExperiment(
+SCALING = CostExperiment(
     name="scaling",
     summary="seconds and peak memory of a training step over n, k, backend and dtype: -n, -k, -e, --batch, --dtype",
-    presets={
-        # Under two minutes on two cores, most of which jax compiles: the least that gives slopes, at k = n/16.
-        "quick": Sweep(_FEW, ((10, 5), (64, 4), (256, 16), (1024, 64)), Effort(0.6, 0.03)),
-        "paper": Sweep((*_EVERY, *PAPER_FORMS), _grid(10, 32, 100, 320, 1000, 3200, 10_000), Effort(3.0, 0.02)),
-        "full": Sweep(
-            (*_EVERY, *PAPER_FORMS),
-            _grid(10, 32, 100, 320, 1000, 3200, 10_000, 32_000, 100_000),
-            Effort(10.0, 0.02),
-            dtypes=("float32", "float64"),
-            other_modes_up_to=100,
-        ),
-    },
     heading="Time and memory",
     reading="One step of an estimator, forward and backward, without the model around it: noise drawn on the device, "
     "every row of a batch at once.",
@@ -78,8 +66,20 @@ SCALING = ClockExperiment(
         ),
         _complexity("straight-through Gumbel-top-k, a baseline", "ste_gumbel", ""),
     ),
+    presets={
+        # The smallest grid that gives slopes, at k = n/16. It takes two minutes on two cores, mostly compiling by jax.
+        "quick": Sweep(_FEW, ((10, 5), (64, 4), (256, 16), (1024, 64)), Effort(0.6, 0.03)),
+        "paper": Sweep((*_EVERY, *PAPER_FORMS), _grid(10, 32, 100, 320, 1000, 3200, 10_000), Effort(3.0, 0.02)),
+        "full": Sweep(
+            (*_EVERY, *PAPER_FORMS),
+            _grid(10, 32, 100, 320, 1000, 3200, 10_000, 32_000, 100_000),
+            Effort(10.0, 0.02),
+            dtypes=("float32", "float64"),
+            other_modes_up_to=100,
+        ),
+    },
     largest_n={
-        "exact_enum": (16, "for it sums over all subsets"),
-        **dict.fromkeys(PAPER_FORMS, (1024, "for these forms take n steps one after another, or hold k² numbers")),
+        "exact_enum": (16, "because it sums over all subsets"),
+        **dict.fromkeys(PAPER_FORMS, (1024, "because these forms take n steps one after another, or hold k² numbers")),
     },
 )

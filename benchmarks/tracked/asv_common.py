@@ -60,7 +60,7 @@ def _steps(case: Case) -> Steps:
 
     from .. import backends
     from ..cost.steps import MODES, steps
-    from ..experiments.base import parse_selector
+    from ..experiments.selectors import parse_selector
 
     name, params = parse_selector(case.name)
     require(name)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from .asv_common import LackingError, require, skip_if_lacking
 from .cases import BACKENDS, QUALITY
+
+if TYPE_CHECKING:
+    from ..results.cell import Cell
 
 METRICS = ("bias", "variance", "error")
 # Used where moments are sampled. The seed fixes their noise, so that more replicates would hardly change the history.
@@ -73,15 +76,16 @@ def _entry(selector: str, backend: str) -> Entry:
 
 
 def _measure(selector: str, backend: str) -> dict[str, float]:
-    from ..experiments.base import parse_selector, plan
+    from ..experiments.base import Choices
     from ..experiments.figure1 import FIGURE1
+    from ..experiments.selectors import parse_selector
     from ..quality.measure import quality_of
     from ..results.names import CONDITIONAL_POISSON
 
     require(parse_selector(selector)[0])
-    experiment = FIGURE1.adapt(estimators=(selector,), seeds=FIGURE1.seeds[:1])
-    (cell,) = plan(experiment, (backend,), REPLICATES).cells
-    values = {row.metric: row.value for row in quality_of(cell) if row.target == CONDITIONAL_POISSON}
+    choices = Choices(estimators=(selector,), seeds=FIGURE1.seeds[:1], backends=(backend,), replicates=REPLICATES)
+    (cell,) = FIGURE1.plan(choices).cells
+    values = {row.metric: row.value for row in quality_of(cast("Cell", cell)) if row.target == CONDITIONAL_POISSON}
     undefined = [metric for metric in METRICS if values[metric] is None]
     if undefined:  # asv would take NaN for a skipped case and show no reason
         raise ValueError(f"no value of {', '.join(undefined)}")

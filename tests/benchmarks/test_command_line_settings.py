@@ -8,11 +8,14 @@ from command_line import FEW, call, rows_of
 
 from benchmarks.__main__ import main
 from benchmarks.commands import run
+from benchmarks.experiments.base import Choices
+from benchmarks.experiments.selectors import split_selectors
 
 
 def planned(*selectors, experiment="figure1"):
     """Returns the estimators and parameters of the cells of one seed on torch."""
-    choices = {"estimators": selectors, "seeds": (1234,), "backend_names": "torch:cpu"}
+    chosen = split_selectors(selectors)
+    choices = Choices(estimators=chosen, seeds=(1234,), backends=("torch:cpu",))
     (plan,) = run.plans((experiment,), choices)
     return [(cell.estimator, dict(cell.params)) for cell in plan.cells]
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from benchmarks.commands import run as run_command
+from benchmarks.experiments.base import Choices
 from benchmarks.experiments.published import NUMBERS, SEEDS
 from benchmarks.results.store import Store
 from reports.data import prepare
@@ -27,8 +28,9 @@ REPLICATES = 10_000
 
 
 def run(path: Path, experiments: tuple[str, ...], names: tuple[str, ...], backend: str, **choices: object) -> None:
-    options = {"estimators": names, "backend_names": backend, "replicates": REPLICATES} | choices
-    plans = run_command.plans(experiments, options)
+    backends = tuple(backend.split(","))
+    chosen = Choices(estimators=names, backends=backends, replicates=REPLICATES, **choices)
+    plans = run_command.plans(experiments, chosen)
     status = run_command.run(plans, path, dry_run=False, force=False, command="python -m benchmarks run")
     assert status == 0, "some cell failed"
 

@@ -10,7 +10,7 @@ from interpreter import python
 from stored import differing
 
 from benchmarks.cost import measure
-from benchmarks.experiments.cost_sweep import clock_plan
+from benchmarks.experiments.base import Choices
 from benchmarks.experiments.scaling import PAPER_FORMS, SCALING
 from benchmarks.results.cell import TimingCell
 
@@ -36,7 +36,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (("scaling", "--seeds", "0:3"), "seeds=(0, 1, 2): scaling has no seeds: it measures time"),
+            (("scaling", "--seeds", "0:3"), "seeds=(0, 1, 2): scaling has no seeds: it measures cost"),
             (("scaling", "--replicates", "400"), "replicates=400: scaling has no replicates"),
             (("figure1", "--batch", "64"), "batch=(64,): figure1 has no batch: it measures quality"),
             (("scaling", "--mode", "fast"), "--mode 'fast' is not known; choose from eager, compiled"),
@@ -73,7 +73,10 @@ class TestOptions:
         [
             (("-n", "7,8", "-e", "ste"), "left out -n 7: no k of the preset is at most n/2; give -k"),
             (("-n", "10", "-k", "2,8", "-e", "ste"), "left out n=10 k=8: scaling goes from k=1 to k=n/2"),
-            (("-n", "6,64", "-k", "2", "-e", "exact_enum"), "left out exact_enum: n=64: timed up to n=16, for it sums"),
+            (
+                ("-n", "6,64", "-k", "2", "-e", "exact_enum"),
+                "left out exact_enum: n=64: timed up to n=16, because it sums",
+            ),
         ],
     )
     def test_cells_outside_the_grid_are_left_out_with_a_reason(self, store, arguments, reason):
@@ -81,7 +84,9 @@ class TestOptions:
         assert reason in words(result) and "1 to compute" in words(result)
 
     def test_presets_contain_the_documented_sizes(self):
-        plans = {preset: clock_plan(SCALING, preset, ("torch", "jax")).cells for preset in SCALING.presets}
+        plans = {
+            preset: SCALING.plan(Choices(preset=preset, backends=("torch", "jax"))).cells for preset in SCALING.presets
+        }
         assert {cell.backend for cell in plans["quick"]} == {"torch", "jax"}
         assert {10, 1024} <= {cell.n for cell in plans["quick"]}
         assert (max(cell.n for cell in plans["paper"]), max(cell.n for cell in plans["full"])) == (10_000, 100_000)

@@ -25,8 +25,8 @@ from ..subsets import paper
 def _simple(marginals: Callable[..., Array]) -> Callable[..., Array]:
     """Returns the rule (∂μ/∂θ)ᵀ·mean_s ∇f(z_s), by reverse mode through `marginals`."""
 
-    # Forward over reverse mode, as in the paper, takes up to twice as long on torch. On jax it takes as long, or less for
-    # the sequential algorithm at large n.
+    # Forward over reverse mode, as in the paper, takes up to twice as long on torch. On jax it takes as long, or less
+    # for the sequential algorithm at large n.
     def rule(ops: Ops, theta: Array, z: Array, g: Array, draws: Mapping[str, Array], *, k: int) -> Array:
         del z, draws
         mu_bar = ops.xp.mean(g, axis=0)

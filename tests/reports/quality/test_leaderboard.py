@@ -115,7 +115,7 @@ def test_backends_that_differ_are_named(tmp_path, small_results):
 
 def test_verdict_quotes_the_difference_that_decides_with_its_own_limit(tmp_path):
     def fill(_, save):
-        # Two backends differ by 0.3 standard errors in double precision, where they share their random numbers, and by 2
+        # Two backends differ by 0.3 standard errors in double precision, where they share random numbers, and by 2
         # where one is in single precision.
         for backend, dtype, bias in (("torch", "float64", 0.1), ("jax", "float64", 0.1 + 0.003 * 2**0.5)):
             save(reports_store.cell_of("simple", backend=backend, dtype=dtype), {"bias": bias}, std_error=0.01)
