@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.results.cell import Cell
-from benchmarks.results.outcome import Measurement
+from benchmarks.results.outcome import Measurement, Outcome
 from benchmarks.results.store import Store
 from reports import load, published
 
@@ -74,8 +74,8 @@ def write(path: Path, fill: Callable[[Store, Callable[..., None]], None], run: s
                 for name, value in metrics.items()
             ]
             store.enrol(experiment, [cell])
-            facts = {"law": law, "fingerprint": "f", "run": run, "status": "failed" if reason else "ok"}
-            store.save(cell, measurements, seconds=0.1, reason=reason, **facts)
+            outcome = Outcome(cell, 0.1, measurements, reason, "failed" if reason else "ok")
+            store.save(outcome, law=law, fingerprint="f", run=run)
 
         fill(store, save)
     return path
