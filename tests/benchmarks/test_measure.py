@@ -76,7 +76,9 @@ class TestUndefined:
         assert {(row.value, row.std_error, row.exact) for row in rows} == {(None, None, False)}
 
     def test_without_an_exact_gradient_the_cell_says_so(self):
-        with pytest.raises(ValueError, match="n=40, k=20: no exact gradient of smooth within reach; use a smaller n"):
+        with pytest.raises(
+            ValueError, match="n=40, k=20: the exact gradient of smooth cannot be computed; use a smaller n"
+        ):
             measure.quality_of(cell_of("simple", n=40, k=20, objective="smooth", extension="direct"))
 
     def test_a_law_out_of_reach_leaves_the_other_target(self):
