@@ -1,4 +1,4 @@
-"""The conformance suite has teeth: each fault is caught by the check that should, and its sound twin passes there."""
+"""Each check of the conformance suite fails for an estimator with a fault, and passes for its correct twin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from subsetgrad import get
 from subsetgrad import ops as ops_module
 
 ROOT = Path(__file__).parents[2]
-FAULTS = [  # the check, the broken record, its sound twin, what the message says
+FAULTS = [  # the check, the broken record, its correct twin, a pattern of the message
     (claims.mean_points_downhill, broken.WRONG_SIGN, broken.SIMPLE, r"does not point along.*wrong sign"),
     (
         claims.estimate_is_unbiased_as_claimed,
@@ -92,7 +92,7 @@ def torch64():
 @pytest.mark.parametrize(
     ("check", "record", "twin", "message"), FAULTS, ids=[f"{f[0].__name__}-{f[1].name}" for f in FAULTS]
 )
-def test_a_fault_is_caught_and_the_sound_twin_passes(check, record, twin, message, torch64):
+def test_a_fault_is_caught_and_the_correct_twin_passes(check, record, twin, message, torch64):
     check(Candidate(twin, torch64))
     with pytest.raises(AssertionError, match=message):
         check(Candidate(record, torch64))
@@ -125,16 +125,16 @@ def test_an_estimate_that_depends_on_being_compiled_is_caught():
 @pytest.mark.parametrize("record", [broken.OTHER_ON_JAX, broken.OTHER_POINTS_ON_JAX], ids=lambda record: record.name)
 def test_a_difference_between_backends_is_caught_by_parity(record):
     first, second = (ops_module.load(name, "float64") for name in ("torch:cpu", "jax:cpu"))
-    found = parity(record, {}, first, second, n=6, k=3, rows=50)
-    assert found.undecided == 0
-    assert found.worst > TOLERANCE["float64"]
+    agreement = parity(record, {}, first, second, n=6, k=3, rows=50)
+    assert agreement.undecided == 0
+    assert agreement.worst > TOLERANCE["float64"]
 
 
-def test_a_sound_estimator_passes_parity():
+def test_a_correct_estimator_passes_parity():
     first, second = (ops_module.load(name, "float64") for name in ("torch:cpu", "jax:cpu"))
-    found = parity(broken.STE, {}, first, second, n=6, k=3, rows=50)
-    assert found.worst <= TOLERANCE["float64"]
-    assert found.differing <= found.undecided < 5
+    agreement = parity(broken.STE, {}, first, second, n=6, k=3, rows=50)
+    assert agreement.worst <= TOLERANCE["float64"]
+    assert agreement.differing <= agreement.undecided < 5
 
 
 def run_pytest(*arguments):
@@ -173,7 +173,7 @@ class TestOnTheCommandLine:
         ("no_such", "unknown estimator 'no_such'; known: exact_enum"),
     ],
 )
-def test_what_is_no_estimator_is_refused_with_its_reason(name, message):
+def test_a_name_without_an_estimator_is_refused_with_its_reason(name, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         get(name)
 
