@@ -23,7 +23,7 @@ FOUNDATION = {"base", "draws", "noise", "ops", "parameters", "plackett_luce", "s
 SURFACE = {"__init__", "torch", "jax", "_layer", "families"}
 # Family files whose estimators are not among `ESTIMATORS`; they are run by their full name.
 PLUGINS = {"simple_as_printed"}
-# asv takes every public name with one of these prefixes for a benchmark, in any module below its folder.
+# asv takes every public name that begins so for a benchmark, in any module below its folder.
 TAKEN_BY_ASV = ("time_", "track_", "mem_", "peakmem_", "timeraw_", "Time", "Track", "Mem", "PeakMem", "Timeraw")
 # The rooms of `benchmarks`. A room imports rooms of earlier layers only, so rooms of one layer are independent.
 LAYERS = (
