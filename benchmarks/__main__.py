@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks run | list | compare | export`. Frameworks are imported only to compute."""
+"""The command line, `python -m benchmarks run | list | compare | forget | export`. Only `run` loads a framework."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _STORE = click.option("--store", type=click.Path(path_type=Path), default=DEFAUL
 
 
 class Commands(click.Group):
-    """A group whose commands end in one line, not a traceback, at a user's mistake."""
+    """A group of commands that report a user's mistake in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command; what names an argument, its value and the way out is shown as such."""
+        """Runs the command; prints an error that the user can correct as one line."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # click ends quietly when `| head` has read enough
+            raise  # click ends the program silently when the reader of a pipe, such as `head`, has closed it
         except (ValueError, ImportError, OSError) as error:
             if ctx.params["debug"]:
                 raise
@@ -57,7 +57,9 @@ def _names(option: str, noun: str) -> Callable[..., tuple[str, ...] | None]:
 
 @main.command()
 @click.argument("experiments", nargs=-1, metavar="[EXPERIMENT|FILE.toml]...")
-@click.option("--preset", type=click.Choice(("quick", "paper", "full")), help="[default: paper; quick if none named]")
+@click.option(
+    "--preset", type=click.Choice(("quick", "paper", "full")), help="[default: paper; quick if no experiment is named]"
+)
 @click.option(
     "-e",
     "--estimator",
@@ -89,13 +91,13 @@ def _names(option: str, noun: str) -> Callable[..., tuple[str, ...] | None]:
     help="Op by op, or compiled (scaling).  [default: as users run it]",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be computed, and stop.")
-@click.option("--force", is_flag=True, help="Compute what is stored, too.")
+@click.option("--force", is_flag=True, help="Recompute even cells that have a valid result.")
 @_STORE
 def run(experiments: tuple[str, ...], dry_run: bool, force: bool, store: Path, **options: Any) -> None:
     """Compute the cells of EXPERIMENTs that have no valid result yet.
 
-    None named: figure1 and figure3, preset quick, on every installed backend. A TOML file holds an experiment's name
-    and the options above.
+    Without an EXPERIMENT, figure1 and figure3 run with preset quick on every installed backend. A TOML file holds the
+    name of an experiment and any of the options below.
     """
     from .commands import run as command
     from .experiments.base import Choices
@@ -110,13 +112,13 @@ def _command() -> str:
 
 @main.command(name="list")
 @click.argument(
-    "what", type=click.Choice(("estimators", "objectives", "experiments", "backends")), default="estimators"
+    "table", type=click.Choice(("estimators", "objectives", "experiments", "backends")), default="estimators"
 )
-def list_(what: str) -> None:
-    """Show what there is."""
+def list_(table: str) -> None:
+    """List the estimators, objectives, experiments or backends."""
     from .commands import list as command
 
-    command.show(what)
+    command.show(table)
 
 
 @main.command()
@@ -131,28 +133,30 @@ def compare(first: Path, second: Path) -> None:
 
 @main.command()
 @click.argument("experiment")
-@click.option("-e", "--estimator", required=True, metavar="NAME", help="As it was run: a name or package.module:NAME.")
+@click.option(
+    "-e", "--estimator", required=True, metavar="NAME", help="Its name in the run: NAME or package.module:NAME."
+)
 @_STORE
 def forget(experiment: str, estimator: str, store: Path) -> None:
-    """Take an estimator's cells out of EXPERIMENT, and so off the page."""
+    """Remove an estimator's cells from EXPERIMENT, and so from the page."""
     from .results.store import Store
 
     if not store.exists():
         raise ValueError(f"{store} does not exist; name another with --store")
     with Store(store) as opened:
-        taken = opened.forget(experiment, estimator)
-    if not taken:
+        removed = opened.forget(experiment, estimator)
+    if not removed:
         raise ValueError(f"{store} holds no cell of {estimator!r} in experiment {experiment!r}")
-    click.echo(f"{taken} cells of {estimator} taken out of {experiment}")
+    click.echo(f"{removed} cells of {estimator} removed from {experiment}")
 
 
 @main.command()
 @click.option("--format", "format_", type=click.Choice(("csv", "jsonl", "parquet")), default="csv", show_default=True)
-@click.option("--experiment", help="Only its rows.")
+@click.option("--experiment", help="Write only the rows of this experiment.")
 @click.option("--out", type=click.Path(path_type=Path), help="A file; parquet needs one.  [default: standard output]")
 @_STORE
 def export(format_: str, experiment: str | None, out: Path | None, store: Path) -> None:
-    """Write the rows, one metric a row."""
+    """Write the results, one metric a row."""
     from .commands import export as command
 
     command.export(store, format_, experiment, out)

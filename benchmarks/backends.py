@@ -1,4 +1,4 @@
-"""Loads backends for the harness, which alone switches global settings of a framework."""
+"""The backends of the benchmarks: their names, and loading them, with jax in 64-bit mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def parse(text: str) -> tuple[str, str]:
     """Returns `(backend, device)` of `torch`, `torch:cpu`, `jax:cuda`, ...
 
     Raises:
-      ValueError: not one of them.
+      ValueError: the text names no backend.
     """
     name = text if ":" in text else f"{text}:cpu"
     if name not in BACKENDS:
@@ -24,23 +24,22 @@ def parse(text: str) -> tuple[str, str]:
 
 
 def installed() -> tuple[str, ...]:
-    """Returns the CPU backends whose framework is installed; nothing is imported."""
+    """Returns the CPU backends whose framework is installed, without importing it."""
     return tuple(f"{name}:cpu" for name in ("torch", "jax") if importlib.util.find_spec(name) is not None)
 
 
 def check(record: Estimator, backend: str, n: int, k: int) -> None:
-    """Raises ValueError unless the estimator is made for this backend, n and k."""
+    """Raises ValueError unless the estimator is defined for this backend, n and k."""
     if backend not in record.backends:
         raise ValueError(f"{record.name} runs on {', '.join(record.backends)}, not on {backend}")
     record.check_k(k, n)
 
 
 def load(backend: str, device: str, dtype: str) -> Ops:
-    """Returns the `Ops`, with jax in 64-bit mode: the exact gradients need it, and float32 in still gives float32 out.
+    """Returns the `Ops` of a backend, and switches jax to 64-bit mode, which the exact gradients need.
 
-    jax may have been used before: its caches tell the modes apart, so that what was compiled in the other one is
-    compiled anew, and arrays keep their dtype. From here on, though, the whole process computes as in 64-bit mode:
-    `jnp.arange(3.0)` is float64.
+    float32 arrays stay float32. jax may have been used before: it compiles again what it compiled in 32-bit mode. The
+    mode holds for the rest of the process: from here on, `jnp.arange(3.0)` is float64.
 
     Raises:
       ValueError: see `subsetgrad.ops.load`.
@@ -53,10 +52,10 @@ def load(backend: str, device: str, dtype: str) -> Ops:
 
 
 def threads() -> dict[str, int]:
-    """Returns how many threads each loaded framework computes with, where it says so."""
-    found = {}
+    """Returns framework -> number of threads, of each loaded framework that reports it; jax does not."""
+    counts = {}
     if "torch" in sys.modules:
         import torch
 
-        found["torch"] = torch.get_num_threads()
-    return found
+        counts["torch"] = torch.get_num_threads()
+    return counts

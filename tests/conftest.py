@@ -21,16 +21,16 @@ BACKENDS = ("torch:cpu", "jax:cpu")
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs_of_a_module() -> Iterator[None]:
-    """Forgets what jax compiled for a module: programs map some 200 regions of memory each, Linux allows 65,530."""
+    """Clears what jax compiled for a module: each program takes some 200 memory maps, and Linux limits their number."""
     yield
     jax.clear_caches()
 
 
 @pytest.fixture(scope="module", params=["enumerated", "tree"])
 def form(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Both forms of the exact law: few subsets are few, unless that is switched off."""
+    """Both forms of the exact law: the table of all subsets, which small sizes use, and the product tree."""
 
-    def forget() -> None:
+    def clear_caches() -> None:
         few.are_few.cache_clear()
         ops_module._compiled.cache_clear()
         jax.clear_caches()
@@ -38,9 +38,9 @@ def form(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "tree":
             patch.setattr(few, "LIMIT", 0)
-            forget()
+            clear_caches()
         yield
-    forget()
+    clear_caches()
 
 
 @pytest.fixture(params=BACKENDS, ids=["torch", "jax"])
@@ -80,7 +80,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Returns where a run may make its store."""
+    """Returns a path for a new store."""
     return tmp_path / "results.sqlite"
 
 
@@ -96,7 +96,7 @@ def opened(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Returns the list of the cells that are computed, for which 0.25 is measured instead."""
+    """Returns a list that grows by each measured cell; every measurement gives 0.25 instead of its result."""
     from benchmarks.quality import measure
     from benchmarks.results.outcome import Measurement
 
@@ -112,7 +112,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.fixture
 def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A budget of some milliseconds, and a lock of our own, for tests of what is stored and not of how long it took."""
+    """Gives timings a budget of some milliseconds and a separate lock, for tests that do not check the times."""
     from benchmarks import machine
     from benchmarks.cost import clock
 
@@ -127,7 +127,7 @@ def quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a store of `reports_store.plain`, to be read."""
+    """Returns the path of a store with the cells of `reports_store.plain`, which tests only read."""
     import reports_store
 
     return reports_store.write(tmp_path_factory.mktemp("store") / "small.sqlite", reports_store.plain)

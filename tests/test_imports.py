@@ -1,4 +1,4 @@
-"""Imports run one way: subsetgrad ← benchmarks → rows on disk → reports; and no framework before it is asked for."""
+"""Imports run one way, subsetgrad ← benchmarks → rows on disk → reports, without a cycle; frameworks load on demand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ast
 import importlib
 import inspect
 import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,37 +18,90 @@ from subsetgrad.base import Estimator
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "jax", "jaxlib", "array_api_compat"}
-# What the estimators stand on; every other file of the package holds estimators or meets a user.
+# The modules that estimators may import. Every other file of the package holds estimators or is imported by users.
 FOUNDATION = {"base", "draws", "noise", "ops", "parameters", "plackett_luce", "soft_top_k", "subsets"}
 SURFACE = {"__init__", "torch", "jax", "_layer", "families"}
-# Estimators that are not among `ESTIMATORS`, run by their full name.
+# Family files whose estimators are not among `ESTIMATORS`; they are run by their full name.
 PLUGINS = {"simple_as_printed"}
 # The only modules of `benchmarks` that `reports` may import.
 SHARED_WITH_REPORTS = ("benchmarks.results.names", "benchmarks.results.agreement")
 # asv takes every public name that begins so for a benchmark, in any module below its folder.
 TAKEN_BY_ASV = ("time_", "track_", "mem_", "peakmem_", "timeraw_", "Time", "Track", "Mem", "PeakMem", "Timeraw")
-
-
+# The rooms of `benchmarks`. A room imports rooms of earlier layers only, so rooms of one layer are independent.
+LAYERS = (
+    ("backends", "machine"),
+    ("objectives", "results"),
+    ("quality", "cost"),
+    ("experiments", "conformance"),
+    ("commands", "tracked"),
+    ("__main__", "bench_estimators", "bench_quality", "bench_subsets"),
+)
 PACKAGE = ROOT / "estimators" / "subsetgrad"
+FOLDERS = {"subsetgrad": PACKAGE.parent, "benchmarks": ROOT, "reports": ROOT}
 
 
 def modules(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+class WithoutTypeChecking(ast.NodeTransformer):
+    """Removes the blocks that only type checkers read."""
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        if ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            node.body = [ast.Pass()]
+        return self.generic_visit(node)
+
+
+def imports(tree: ast.AST, package: list[str]) -> Iterator[tuple[str, str]]:
+    """Yields `(module, name)` of every import in a module, inside functions too; `import module` has an empty name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            yield from ((module, alias.name) for alias in node.names)
+
+
 def imported(file: Path) -> set[str]:
     """Returns the full names of what a file imports, anywhere in it; `from a import b` gives a and a.b."""
     base = PACKAGE.parent if PACKAGE in file.parents else ROOT
-    package = list(file.relative_to(base).with_suffix("").parts)[:-1]
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            start = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*start, *([node.module] if node.module else [])])
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return found
+    package = list(file.relative_to(base).parts)[:-1]
+    pairs = set(imports(ast.parse(file.read_text()), package))
+    return {module for module, _ in pairs} | {f"{module}.{name}" for module, name in pairs if name}
+
+
+def import_graph(folders: Mapping[str, Path]) -> dict[str, set[str]]:
+    """Returns module -> the modules that it imports when it runs, among all modules of some packages.
+
+    `from a import b` imports the module a.b if there is one. If b is a name in a's `__init__`, it imports a.
+
+    Args:
+      folders: package -> the folder that holds it.
+    """
+    files = {}
+    for top, folder in folders.items():
+        for file in sorted((folder / top).rglob("*.py")):
+            files[".".join(file.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")] = file
+    graph = {}
+    for module, file in files.items():
+        package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+        tree = WithoutTypeChecking().visit(ast.parse(file.read_text()))
+        targets = {
+            f"{origin}.{name}" if f"{origin}.{name}" in files else origin for origin, name in imports(tree, package)
+        }
+        graph[module] = targets & files.keys() - {module}
+    return graph
+
+
+def cycle_in(graph: Mapping[str, set[str]]) -> str:
+    """Returns a cycle of the graph as `a → b → a`, each module importing the next; empty if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return " → ".join(reversed(error.args[1]))
+    return ""
 
 
 def roots(file: Path) -> set[str]:
@@ -58,7 +113,7 @@ def families() -> list[Path]:
     return [file for file in (PACKAGE / "families").glob("*.py") if file.stem != "__init__"]
 
 
-def test_relative_and_absolute_imports_are_seen(tmp_path):
+def test_relative_and_absolute_imports_are_seen():
     file = PACKAGE / "subsets" / "moments.py"
     assert "subsetgrad.ops" in imported(file)
     assert {"benchmarks.results.store", "benchmarks.results.cell"} <= imported(
@@ -66,8 +121,44 @@ def test_relative_and_absolute_imports_are_seen(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("one", "cycle"),
+    [
+        ("from .two import second", "lib.one → lib.two → lib.one"),
+        ("def f():\n    from . import two", "lib.one → lib.two → lib.one"),
+        ("from . import first", "lib → lib.one → lib"),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from . import two", ""),
+        ("from . import three", ""),
+    ],
+)
+def test_a_cycle_is_found_and_named(tmp_path, one, cycle):
+    files = {"__init__": "from .one import first", "one": one, "two": "import lib.one", "three": ""}
+    (tmp_path / "lib").mkdir()
+    for name, text in files.items():
+        (tmp_path / "lib" / f"{name}.py").write_text(text)
+    assert set(cycle_in(import_graph({"lib": tmp_path})).split(" → ")) == set(cycle.split(" → "))
+
+
+def test_modules_import_each_other_without_a_cycle():
+    graph = import_graph(FOLDERS)
+    assert {"subsetgrad.base", "subsetgrad.ops", "benchmarks.__main__", "reports"} <= graph.keys()
+    assert not cycle_in(graph)
+
+
+def test_rooms_of_benchmarks_import_earlier_layers_only():
+    layer = {room: index for index, rooms in enumerate(LAYERS) for room in rooms}
+    pairs = [(module, target) for module, targets in import_graph({"benchmarks": ROOT}).items() for target in targets]
+    against = []
+    for module, target in pairs:
+        room, imported_room = module.split(".")[1], target.split(".")[1]
+        if imported_room != room and layer[imported_room] >= layer[room]:
+            against.append(f"{module} imports {target}")
+    assert {module.split(".")[1] for module, _ in pairs} >= {"quality", "cost", "experiments", "commands", "results"}
+    assert not against
+
+
 @pytest.mark.parametrize("file", modules("estimators"), ids=lambda file: str(file.relative_to(ROOT)))
-def test_the_package_knows_nothing_of_what_stands_on_it(file):
+def test_the_package_imports_nothing_that_builds_on_it(file):
     assert not roots(file) & {"benchmarks", "reports", "tests"}
 
 
@@ -87,7 +178,7 @@ def test_benchmarks_do_not_read_reports():
     assert not [file for file in modules("benchmarks") if "reports" in roots(file)]
 
 
-def test_every_estimator_stands_in_a_family_file():
+def test_every_estimator_is_defined_in_a_family_file():
     defined = {
         name
         for file in families()
@@ -101,22 +192,22 @@ def test_every_estimator_stands_in_a_family_file():
 
 @pytest.mark.parametrize("file", families(), ids=lambda file: file.stem)
 def test_an_estimator_uses_the_foundation_and_no_other_estimator(file):
-    own = {name.split(".")[1] for name in imported(file) if name.startswith("subsetgrad.")}
-    assert own <= FOUNDATION
+    used = {name.split(".")[1] for name in imported(file) if name.startswith("subsetgrad.")}
+    assert used <= FOUNDATION
     assert not roots(file) & FRAMEWORKS
 
 
 @pytest.mark.parametrize("stem", sorted(FOUNDATION - {"subsets", "ops"}))
-def test_the_foundation_stands_on_no_estimator_file_and_no_framework(stem):
+def test_the_foundation_imports_no_estimator_file_and_no_framework(stem):
     file = PACKAGE / f"{stem}.py"
-    own = {name.split(".")[1] for name in imported(file) if name.startswith("subsetgrad.")}
-    assert not own & SURFACE
+    used = {name.split(".")[1] for name in imported(file) if name.startswith("subsetgrad.")}
+    assert not used & SURFACE
     assert not roots(file) & FRAMEWORKS
 
 
-def test_only_the_backends_and_what_meets_a_user_import_a_framework_at_the_top():
+def test_only_the_backends_and_the_layers_for_users_import_a_framework_at_the_top():
     allowed = {f"estimators/subsetgrad/{name}.py" for name in ("ops/torch", "ops/jax", "torch", "jax")}
-    found = set()
+    importing = set()
     for file in modules("estimators") + modules("benchmarks"):
         top = ast.Module(
             [n for n in ast.parse(file.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], []
@@ -124,8 +215,8 @@ def test_only_the_backends_and_what_meets_a_user_import_a_framework_at_the_top()
         names = {alias.name for n in top.body if isinstance(n, ast.Import) for alias in n.names}
         names |= {n.module or "" for n in top.body if isinstance(n, ast.ImportFrom) and not n.level}
         if {name.split(".")[0] for name in names} & FRAMEWORKS:
-            found.add(str(file.relative_to(ROOT)))
-    assert found <= allowed
+            importing.add(str(file.relative_to(ROOT)))
+    assert importing <= allowed
 
 
 LOADED = """
@@ -164,12 +255,12 @@ def names_seen_by_asv(module: object) -> set[str]:
 )
 def test_asv_finds_no_benchmark_outside_bench_files(file):
     name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    found = names_seen_by_asv(importlib.import_module(name))
-    assert not [name for name in found if name.startswith(TAKEN_BY_ASV)]
+    names = names_seen_by_asv(importlib.import_module(name))
+    assert not [name for name in names if name.startswith(TAKEN_BY_ASV)]
 
 
 def test_the_command_line_is_guarded():
-    # asv imports every module below its folder, `__main__` too.
+    # asv imports every module below its folder, including `__main__`.
     last = ast.parse((ROOT / "benchmarks" / "__main__.py").read_text()).body[-1]
     assert isinstance(last, ast.If) and "__name__" in ast.unparse(last.test)
 
@@ -177,11 +268,11 @@ def test_the_command_line_is_guarded():
 @pytest.mark.parametrize(
     "file", [f for d in ("estimators", "benchmarks", "reports", "tests") for f in modules(d)], ids=str
 )
-def test_the_package_is_imported_by_its_name_alone(file):
-    # From the checkout `import estimators.subsetgrad` works, and loads a second copy of every class.
+def test_the_package_is_imported_as_subsetgrad_only(file):
+    # In the checkout `import estimators.subsetgrad` works, but it loads a second copy of every class.
     assert "estimators" not in roots(file)
 
 
-def test_nothing_else_lies_beside_the_package():
-    # An editable install puts the whole folder on the import path.
+def test_the_folder_of_the_package_holds_nothing_else():
+    # An editable install puts this folder on the import path, with everything in it.
     assert [path.name for path in PACKAGE.parent.iterdir() if path.name != "__pycache__"] == ["subsetgrad"]

@@ -1,4 +1,4 @@
-"""The examples of README.md and CONTRIBUTING.md do what they say."""
+"""The examples and commands of README.md and CONTRIBUTING.md work."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def example(document: str, name: str) -> str:
-    found = re.search(rf"<!-- test: {name} -->\n```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
-    assert found, f"{document} has no example {name}"
-    return found[1]
+    match = re.search(rf"<!-- test: {name} -->\n```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    assert match, f"{document} has no example {name}"
+    return match[1]
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
@@ -34,15 +34,15 @@ def test_contributed_estimator_conforms(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(tmp_path)
     record = subsetgrad.get("mine:STE_CENTRED")
     candidate = Candidate(record, ops_module.load("torch:cpu", "float64"))
-    held = 0
+    passed = 0
     for check in CHECKS:
         try:
             check(candidate)
-            held += 1
+            passed += 1
         except NotApplicableError:
             continue
     del sys.modules["mine"]
-    assert held == len(CHECKS) - 1  # it claims no unbiasedness
+    assert passed == len(CHECKS) - 1  # one check is not applicable: the record claims no unbiasedness
 
 
 def test_every_command_of_the_readme_exists() -> None:

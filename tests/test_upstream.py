@@ -1,4 +1,4 @@
-"""Behaviour of other libraries that the product relies on, and where a good guess would be wrong."""
+"""Unexpected behaviour of other libraries on which the benchmarks rely."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from subsetgrad import get
 
 @pytest.fixture
 def cached_programs(tmp_path: Path) -> Iterator[Callable[[], int]]:
-    """Yields how many programs jax has written to an empty cache folder, into which it writes every program."""
+    """Yields a function that counts the programs in jax's disk cache, at first empty; jax keeps all programs."""
     settings = {
         "jax_compilation_cache_dir": str(tmp_path),
         "jax_persistent_cache_min_compile_time_secs": 0,
@@ -38,11 +38,11 @@ def test_jax_notices_that_its_disk_cache_was_switched_off_only_after_a_reset(cac
         jax.jit(lambda x: factor * x).lower(1.0).compile()
 
     compile_program(2.5)
-    used = cached_programs()
-    assert used > 0
+    count = cached_programs()
+    assert count > 0
     jax.config.update("jax_enable_compilation_cache", False)
     compile_program(3.5)
-    assert cached_programs() > used  # the setting alone changes nothing
+    assert cached_programs() > count  # the setting alone changes nothing
     jax.config.update("jax_enable_compilation_cache", True)
 
 

@@ -1,4 +1,4 @@
-"""The wheel: `subsetgrad` alone, and not hidden by what users have beside their own code."""
+"""The wheel contains only `subsetgrad`, and a user's module or folder `estimators` does not hide it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Importing torch or jax takes seconds, and what hides a package shows without them.
+# This imports no framework, which would take seconds and is not needed to see whether the package is hidden.
 CODE = "import subsetgrad, subsetgrad.subsets; print(subsetgrad.__file__, len(subsetgrad.ESTIMATORS))"
 
 
@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def test_wheel_holds_the_package_and_its_metadata_alone(wheel):
+def test_wheel_contains_only_the_package_and_its_metadata(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
     (metadata,) = tops - {"subsetgrad"}
     assert metadata.startswith("subsetgrad-") and metadata.endswith(".dist-info")
@@ -33,15 +33,15 @@ def test_wheel_holds_the_package_and_its_metadata_alone(wheel):
     assert {str(file.relative_to(ROOT / "estimators")) for file in in_checkout} <= set(wheel.namelist())
 
 
-@pytest.mark.parametrize("theirs", ["estimators.py", "estimators/__init__.py", "estimators/mine.py"])
-def test_a_user_s_own_estimators_neither_hide_the_package_nor_are_hidden(wheel, tmp_path, theirs):
+@pytest.mark.parametrize("user_file", ["estimators.py", "estimators/__init__.py", "estimators/mine.py"])
+def test_a_users_estimators_do_not_hide_the_package_and_are_not_hidden(wheel, tmp_path, user_file):
     wheel.extractall(tmp_path / "installed")
-    file = tmp_path / "work" / theirs
+    file = tmp_path / "work" / user_file
     file.parent.mkdir(parents=True)
     file.write_text("HERE = True\n")
-    own = "estimators.mine" if theirs.endswith("mine.py") else "estimators"
+    user_module = "estimators.mine" if user_file.endswith("mine.py") else "estimators"
     done = subprocess.run(
-        [sys.executable, "-c", f"{CODE}\nfrom {own} import HERE"],
+        [sys.executable, "-c", f"{CODE}\nfrom {user_module} import HERE"],
         cwd=file.parent if file.parent.name == "work" else file.parent.parent,
         env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
         capture_output=True,

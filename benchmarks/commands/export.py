@@ -17,8 +17,8 @@ def export(store: Path, format_: str, experiment: str | None, out: Path | None) 
     """Writes the rows as csv, jsonl or parquet, to a file or to standard output.
 
     Raises:
-      ValueError: no such store, nothing in it, or parquet without a file.
-      ImportError: parquet without its extra.
+      ValueError: the store is absent or empty, or parquet has no file to write to.
+      ImportError: parquet needs pandas and pyarrow, and one of them is not installed.
     """
     if not store.exists():
         raise ValueError(f"{store} does not exist; python -m benchmarks run makes it, or name another with --store")

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks list` shows. Imports no framework."""
+"""The command `list`: tables of estimators, objectives, experiments and backends, made without a framework."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..experiments import EXPERIMENTS
 Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
-def show(what: str) -> None:
+def show(name: str) -> None:
     """Prints a table of the estimators, objectives, experiments or backends."""
-    title, rows = _TABLES[what]()
+    headings, rows = _TABLES[name]()
     table = Table(title=None, box=None, pad_edge=False)
-    for heading in title:
+    for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console = Console()
-    # Piped, a table has no window to fit: nothing is cut.
+    # Outside a terminal the table is as wide as its longest row, so nothing is cut.
     console.print(table, markup=False) if console.is_terminal else Console(width=240).print(table, markup=False)
 
 
@@ -54,7 +54,7 @@ def _experiments() -> Listing:
 def _backends() -> Listing:
     installed = backends.installed()
     names = ("torch:cpu", "jax:cpu", "torch:cuda", "jax:cuda")
-    # Whether there is a CUDA device only the framework knows, and it is not imported for a list.
+    # Only the framework knows whether there is a CUDA device, and a list does not import it.
     states = ("installed" if f"{name.split(':')[0]}:cpu" in installed else "not installed" for name in names)
     return ("name", "framework"), list(zip(names, states, strict=True))
 

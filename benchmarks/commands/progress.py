@@ -1,4 +1,4 @@
-"""Shows a run's progress: a bar with the time left on a terminal, a line now and then elsewhere."""
+"""Shows a run's progress: on a terminal a bar with the time left, elsewhere a line every 20 seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..results.cell import AnyCell
 from ..results.forecast import Forecast
 from ..results.outcome import Outcome
 
-_QUIET_SECONDS = 20  # between lines, where there is no terminal
+_QUIET_SECONDS = 20  # between two lines if there is no terminal
 
 
 class Display:

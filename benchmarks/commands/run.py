@@ -27,7 +27,8 @@ from ..results.outcome import Report
 from ..results.store import Store
 from .progress import Display, display
 
-# Costs last: jax starts its threads once, and the pinning to some cores holds for all of them from then on.
+# Costs come last, because jax starts its threads once: if the process were pinned then, all later cells would share the
+# pinned cores.
 _MEASURES: Mapping[str, Callable[..., Any]] = {names.QUALITY: quality.measure, names.COST: cost.measure}
 
 
@@ -56,13 +57,13 @@ def run(planned: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, comm
       path: of the store.
       dry_run: list the cells that would be computed, and stop.
       force: recompute even cells that have a valid result.
-      command: what the user typed, for the record.
+      command: the command line, which is stored with the run.
 
     Returns:
       The exit status: 0; 1 if a cell failed; 130 if interrupted.
 
     Raises:
-      ValueError: there is no cell, or the path is no results store.
+      ValueError: the plans have no cell, or the file is not a results store.
     """
     console = Console(stderr=True)
     cells: list[AnyCell] = list(dict.fromkeys(cell for plan in planned for cell in plan.cells))
@@ -91,12 +92,12 @@ def run(planned: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, comm
         try:
             return 1 if _compute(missing, planned, efforts, store, console, fingerprints, command) else 0
         except KeyboardInterrupt:
-            console.print("Interrupted. What was computed is stored; the same command goes on from there.")
+            console.print("Interrupted. The computed cells are stored; the same command continues from there.")
             return 130
 
 
 def _efforts(planned: Sequence[Plan]) -> dict[AnyCell, Effort]:
-    """Returns how precisely to measure each cell that needs it told; by the largest budget if several plans have it."""
+    """Returns how precisely to measure each cost cell; if several plans have the cell, the largest budget counts."""
     efforts: dict[AnyCell, Effort] = {}
     for plan in sorted(planned, key=lambda plan: plan.effort.budget_seconds if plan.effort else 0.0):
         if plan.effort:

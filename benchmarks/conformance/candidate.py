@@ -1,4 +1,4 @@
-"""An estimator under test: one small problem of each kind on one backend, and the comparisons that checks make."""
+"""An estimator under test, with a small problem of each objective on one backend."""
 
 from __future__ import annotations
 
@@ -11,33 +11,27 @@ from typing import Any
 import numpy as np
 
 from subsetgrad import Estimator, Subset
-from subsetgrad.base import Estimate
-from subsetgrad.draws import Draws, raw_draws
+from subsetgrad.base import Estimate, evaluate
+from subsetgrad.draws import Draws, raw_draws, resolve_draws
 from subsetgrad.noise import numpy_draw
 from subsetgrad.ops import Array, Ops
 
 from .. import objectives
 from ..quality.estimates import compiled
-from ..quality.moments import exact_moments, has_exact, sampled_moments
-from ..quality.noise_source import NoiseSource
 from ..quality.problem import Method, Problem, draw_problem
-from ..quality.true_gradients import references, target_label
 
 N = 6
-ROWS = 4  # the same in all checks, so that they share what is compiled
+ROWS = 4  # the same in all checks, so that a compiled function serves them all
 REPLICATES = 20_000
-# A claim is refuted beyond this many standard errors. The suite makes some 2,000 comparisons, so that a sound estimator
-# fails it with a probability under 1e-5; seeds are fixed.
-SIGMAS = 6.0
 
 
 class NotApplicableError(Exception):
-    """Raised by a check that the record gives nothing to test, with the reason."""
+    """Raised by a check for which the record makes no claim to test, with the reason."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An estimator on a backend, with one small problem of each kind.
+    """An estimator on a backend, with a small problem of each objective.
 
     Attributes:
       estimator: the record, at its default parameters.
@@ -59,20 +53,25 @@ class Candidate:
 
     @cached_property
     def replicates(self) -> int:
-        """How many estimates a statistical check takes; fewer if each needs many random numbers."""
-        noises = [math.prod(draw.axes) for draw in self.declared().values() if not isinstance(draw, Subset)]
-        return min(REPLICATES, max(REPLICATES // 10, 2_000_000 // max(noises, default=1)))
+        """The number of estimates in a statistical check; fewer if each needs many random numbers."""
+        numbers = [math.prod(draw.axes) for draw in self.declared().values() if not isinstance(draw, Subset)]
+        return min(REPLICATES, max(REPLICATES // 10, 2_000_000 // max(numbers, default=1)))
+
+    @property
+    def rounding(self) -> float:
+        """The relative difference that rounding may make."""
+        return 1e-9 if self.ops.dtype == "float64" else 1e-3
 
     def declared(self, k: int | None = None) -> Draws:
-        """Returns the declared draws, at the subset size of the checks unless another is given."""
+        """Returns the declared draws; `k` is the subset size of the checks by default."""
         return self.estimator.draws_for(self.k if k is None else k, self.params)
 
     def theta(self, rows: int) -> np.ndarray:
-        """Returns `[rows, n]` logits, no two alike."""
+        """Returns `[rows, n]` logits, all different."""
         return np.random.RandomState(7).randn(rows, N) * 1.5
 
     def raw(self, rows: int, samples: int | None = None, seed: int = 0, k: int | None = None) -> dict[str, np.ndarray]:
-        """Returns the numbers behind the draws, the same for both backends."""
+        """Returns the random numbers from which the draws are made, the same for both backends."""
         return raw_draws(
             self.declared(k),
             numpy_draw(np.random.default_rng(seed), self.ops.dtype),
@@ -83,7 +82,7 @@ class Candidate:
         )
 
     def state(self, theta: Array) -> Any:
-        """Returns a state for the rows of theta: the initial one plus 0.5, since an entry of 0 could hide an error."""
+        """Returns a state for the rows of theta: the initial one plus 0.5, because a state of 0 could hide an error."""
         if self.estimator.initial_state is None:
             return None
         return {name: value + 0.5 for name, value in self.estimator.initial_state(self.ops, theta).items()}
@@ -91,7 +90,7 @@ class Candidate:
     def estimate(
         self, theta: np.ndarray, raw: dict[str, np.ndarray], objective: str = "smooth", k: int | None = None
     ) -> Estimate:
-        """Returns the estimate of each row of theta, its arrays in numpy."""
+        """Returns the estimate of each row of theta, by a compiled function, as numpy arrays."""
         ops, problem = self.ops, self.problem(objective, k)
         function = compiled(
             self.estimator, tuple(self.params.items()), ops, problem.objective, problem.extension, problem.k, True
@@ -101,6 +100,20 @@ class Candidate:
         estimate = function(logits, arrays, problem.device_parameters(ops), self.state(logits))
         points, weights, gradient = (np.asarray(array) for array in estimate[:3])
         return Estimate(points, weights, gradient, estimate.state)
+
+    def device_inputs(self, rows: int) -> tuple[Array, dict[str, Array]]:
+        """Returns `theta` and `raw` as arrays of the backend."""
+        raw = {name: self.ops.asarray(value) for name, value in self.raw(rows).items()}
+        return self.ops.asarray(self.theta(rows)), raw
+
+    def draws(self, theta: Array, raw: dict[str, Array], f: Callable[[Array], Array]) -> dict[str, Array]:
+        """Returns the draws that are made of the random numbers `raw`."""
+        return resolve_draws(self.declared(), self.ops, theta, raw, f, k=self.k, params=self.params)
+
+    def evaluate(self, theta: Array, draws: dict[str, Array], f: Callable[[Array], Array]) -> Estimate:
+        """Returns the estimate for any function f, not compiled."""
+        state = self.state(theta)
+        return evaluate(self.estimator, self.ops, theta, draws, f, k=self.k, params=self.params, state=state)
 
     def problem(self, objective: str, k: int | None = None) -> Problem:
         """Returns the problem of an objective, at the first row of `theta`."""
@@ -115,57 +128,3 @@ class Candidate:
     def method(self, samples: int) -> Method:
         """Returns the estimator at its default parameters."""
         return Method(self.estimator, self.params, samples)
-
-
-def rounding(candidate: Candidate) -> float:
-    """Returns the relative difference that rounding may make."""
-    return 1e-9 if candidate.ops.dtype == "float64" else 1e-3
-
-
-def target_gradient(candidate: Candidate, problem: Problem) -> np.ndarray:
-    """Returns the exact gradient `[n]` of the estimator's own target.
-
-    Raises:
-      NotApplicableError: no exact gradient of that target is known.
-    """
-    label = target_label(candidate.estimator)
-    gradient = references(problem, candidate.method(1), candidate.ops)[label]
-    if gradient is None:
-        raise NotApplicableError(f"no exact gradient of {label} is known")
-    return gradient
-
-
-def expected_estimate(
-    candidate: Candidate, problem: Problem, samples: int, exact: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns E ĝ and its standard error, `[n]` each; `exact` is the gradient of the target."""
-    method = candidate.method(samples)
-    if has_exact(problem, method):
-        return exact_moments(problem, method, candidate.ops, exact[None]).mean, np.zeros(problem.n)
-    source = NoiseSource(11, "conformance")
-    batches = sampled_moments(problem, method, candidate.ops, source, candidate.replicates, exact[None]).mean
-    return batches.mean(axis=0), batches.std(axis=0, ddof=1) / np.sqrt(len(batches))
-
-
-def assert_mean_is_exact(candidate: Candidate, problem: Problem, samples: int, label: str) -> None:
-    """Raises AssertionError unless E ĝ is the exact gradient, coordinate by coordinate."""
-    exact = target_gradient(candidate, problem)
-    mean, std_error = expected_estimate(candidate, problem, samples, exact)
-    tolerance = SIGMAS * std_error + 1e-9 * max(1.0, np.abs(exact).max())
-    worst = int(np.argmax(np.abs(mean - exact) / tolerance))
-    ratio = float(mean @ exact / (exact @ exact))
-    assert np.all(np.abs(mean - exact) <= tolerance), (
-        f"{label}: E ĝ[{worst}] = {mean[worst]:.6g} ± {std_error[worst]:.2g}, exact gradient {exact[worst]:.6g} "
-        f"(E ĝ·∇/‖∇‖² = {ratio:.4f})"
-    )
-
-
-def assert_means_agree(observed: np.ndarray, expected: np.ndarray, label: str) -> None:
-    """Raises AssertionError unless the means of `observed [R, m]` are `expected [m]` within their standard errors."""
-    mean = observed.mean(axis=0)
-    std_error = observed.std(axis=0, ddof=1) / np.sqrt(len(observed))
-    tolerance = SIGMAS * std_error + 1e-5
-    worst = int(np.argmax(np.abs(mean - expected) / tolerance))
-    assert np.all(np.abs(mean - expected) <= tolerance), (
-        f"{label}: entry {worst} is {mean[worst]:.4f} ± {std_error[worst]:.4f}, expected {expected[worst]:.4f}"
-    )

@@ -18,7 +18,7 @@ from ..quality.estimates import compiled
 from ..quality.problem import Method, Problem, draw_problem
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of gradients, relative to max(1, largest entry)
-DECIDING_GAP = {"float64": 1e-12, "float32": 1e-5}  # a discrete choice with a smaller gap may fall either way
+DECIDING_GAP = {"float64": 1e-12, "float32": 1e-5}  # below it, rounding can turn a discrete choice
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Parity:
     """How well two backends agree on one estimator.
 
     Attributes:
-      rows: how many were compared.
-      undecided: how many rows have a deciding gap under `DECIDING_GAP`; their samples may differ.
-      differing: how many of the undecided rows differ, in samples or gradient.
+      rows: number of rows that were compared.
+      undecided: number of rows in which a choice has a gap under `DECIDING_GAP`; their samples may differ.
+      differing: number of undecided rows that differ, in samples or gradient.
       worst: the largest relative difference of gradients over all other rows.
       worst_row: its index.
     """
@@ -51,7 +51,7 @@ def parity(
     rows: int = 200,
     objective: str = "smooth",
 ) -> Parity:
-    """Returns how well the backends agree on rows with the same logits and the same numbers behind the draws.
+    """Returns how well the backends agree on rows with the same logits and the same random numbers.
 
     Args:
       estimator, params: the record and all its parameters.

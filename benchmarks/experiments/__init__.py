@@ -11,7 +11,7 @@ from .scaling import SCALING
 from .sweep import SWEEP
 
 EXPERIMENTS: tuple[Experiment, ...] = (FIGURE1, FIGURE3, SWEEP, SCALING)
-DEFAULT = (FIGURE1, FIGURE3)  # what `run` runs if no experiment is named
+DEFAULT = (FIGURE1, FIGURE3)  # these run if no experiment is named
 
 
 def get(name: str) -> Experiment:

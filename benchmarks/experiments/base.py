@@ -16,11 +16,11 @@ PRESETS = ("quick", "paper", "full")
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """The user's choices, from the command line or a TOML file. None stands for the experiment's own value.
+    """The user's choices, from the command line or a TOML file. None stands for the experiment's default.
 
     Attributes:
       preset: one of `PRESETS`.
-      estimators: `name` or `name[param=value,...]`, each. A bare name stands for the experiment's settings of it.
+      estimators: `name` or `name[param=value,...]`, each. A bare name stands for its settings in the experiment.
       n, k, seeds, batch: axes of the grid: items, items chosen, seeds of problems, rows of theta.
       replicates: R, where moments are sampled.
       samples: S, averaged in one estimate.
@@ -57,10 +57,10 @@ class Plan:
     """The cells of an experiment.
 
     Attributes:
-      experiment: what they belong to.
-      cells: all of the experiment's kind, in the order in which they are measured.
-      skipped: what was left out, each with its reason.
-      effort: how precisely to measure; None where the cells themselves say so.
+      experiment: the experiment.
+      cells: its cells, all of its kind, in the order in which they are measured.
+      skipped: the reasons for leaving out other cells, each with the estimator or size.
+      effort: how precisely to measure; None for quality, where each cell has its number of replicates.
     """
 
     experiment: Experiment
@@ -75,12 +75,12 @@ class Experiment(abc.ABC):
 
     Attributes:
       kind: one of `names.KINDS`.
-      accepts: the fields of `Choices` that it has a use for.
+      accepts: the fields of `Choices` that apply to this kind.
       name: id, as on the command line.
       summary: one sentence, for `list`.
       heading: of its section on the page.
       reading: how to read its figures, a sentence or two; stored with its rows.
-      settings: estimator -> the selectors that stand for its bare name here. Others stand at their own defaults.
+      settings: estimator -> the selectors that its bare name stands for. Other estimators have default parameters.
       annotations: published numbers and remarks, as JSON data; stored with its rows.
     """
 
@@ -97,8 +97,8 @@ class Experiment(abc.ABC):
         """Returns the cells under the user's choices.
 
         Raises:
-          ValueError: a choice that this experiment has no use for or that is fixed here, an unknown name, or a value
-            out of range.
+          ValueError: a choice does not apply to this experiment or contradicts its definition, a name is unknown, or
+            a value is out of range.
         """
         for name, value in choices.given().items():
             if name not in self.accepts:
@@ -116,10 +116,10 @@ class Experiment(abc.ABC):
 
 
 def parsed_backends(chosen: Sequence[str] | None) -> list[tuple[str, str]]:
-    """Returns `(backend, device)` of the chosen backends, of all installed ones if none was chosen.
+    """Returns `(backend, device)` of the chosen backends, or of all installed ones if none is chosen.
 
     Raises:
-      ValueError: an unknown backend, or none is installed.
+      ValueError: a backend is unknown, or none is installed.
     """
     names = backends.installed() if chosen is None else chosen
     if not names:

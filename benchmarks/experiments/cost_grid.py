@@ -68,7 +68,7 @@ class CostExperiment(Experiment):
             MODES["torch"],
             selected,
         )
-        # Small sizes first, and estimators vary fastest: cells of one group are neighbours.
+        # Small sizes come first. Estimators vary fastest, so that cells that are timed together follow each other.
         for (n, k), batch, (backend, device), dtype, mode, (name, record, params) in axes:
             if mode not in (choices.mode or MODES[backend][: 2 if n <= sweep.other_modes_up_to else 1]):
                 continue
@@ -117,7 +117,7 @@ def _check_modes(chosen: Iterable[str]) -> None:
 def _sizes(sweep: Sweep, choices: Choices) -> tuple[set[tuple[int, int]], list[str]]:
     """Returns the pairs of n and k, and reasons for values without a partner in the preset.
 
-    If only one of the two is chosen, the other takes the preset's values as far as k <= n/2.
+    If only one of the two is chosen, the other takes all values of the preset with k <= n/2.
     """
     if choices.n is None and choices.k is None:
         return set(sweep.sizes), []

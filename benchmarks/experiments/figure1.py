@@ -1,11 +1,11 @@
 """Figure 1 of the paper: bias, variance and error of single estimates on a 5-subset of 10 items.
 
-Read it as in Section 5.1: lower is better on all three. The objective ‖z − b‖² with b = |N(0, I)| is what the authors'
-notebook computes; `--objective distance_signed` is what the paper's text says, b ~ N(0, I).
+Read it as in Section 5.1: lower is better for all three. The objective is ‖z − b‖² with b = |N(0, I)|, as in the
+authors' notebook; `--objective distance_signed` takes b ~ N(0, I), as in the paper's text.
 
 The settings are the notebook's: λ = 2.5; sum-of-gamma noise with κ = 5, τ = 1 and 10 terms, shared by I-MLE and
-SIMPLE-B; SoftSub at t = 2 on log σ(θ) with ε = 1e-7. Estimators that the notebook does not have run at their own
-defaults.
+SIMPLE-B; SoftSub at t = 2 on log σ(θ) with ε = 1e-7. Estimators that are not in the notebook run with their default
+parameters.
 """
 
 from . import published

@@ -56,7 +56,7 @@ class QualityExperiment(Experiment):
         selected = self.selected(choices.estimators or self.estimators)
         cells, skipped = [], []
         grid = itertools.product(parsed_backends(choices.backends), *axes.values())
-        # Estimators vary fastest: neighbours share the problem's noise.
+        # Estimators vary fastest, so that consecutive cells share the noise of their problem.
         for ((backend, device), n, k, seed), (name, record, params) in itertools.product(grid, selected):
             try:
                 backends.check(record, backend, n, k)
@@ -84,10 +84,11 @@ class QualityExperiment(Experiment):
 
     def _refuse_fixed(self, axes: Mapping[str, Any]) -> None:
         for axis in sorted(self.fixed):
-            wanted, mine = (",".join(map(str, values)) for values in (axes[axis], getattr(self, axis)))
-            if wanted != mine:
+            chosen, defined = (",".join(map(str, values)) for values in (axes[axis], getattr(self, axis)))
+            if chosen != defined:
                 raise ValueError(
-                    f"{axis}={wanted}: {self.name} has {axis}={mine} by definition; use the experiment sweep for others"
+                    f"{axis}={chosen}: {self.name} has {axis}={defined} by definition; "
+                    "use the experiment sweep for others"
                 )
 
 

@@ -10,7 +10,7 @@ import subsetgrad
 from ..results.cell import Effort
 from .cost_grid import CostExperiment, Sweep
 
-# The paper's algorithms as printed. They are timed next to `simple`, and are not among `ESTIMATORS`.
+# The paper's algorithms as printed, which are timed next to `simple`. They are not among `ESTIMATORS`.
 PAPER_FORMS = tuple(f"subsetgrad.families.simple_as_printed:SIMPLE_{form}" for form in ("SEQUENTIAL", "DIVIDED"))
 
 _EVERY = tuple(estimator.name for estimator in subsetgrad.ESTIMATORS)
@@ -28,7 +28,7 @@ def _complexity(algorithm: str, estimator: str, source: str = "the paper, sectio
 
 
 def _grid(*sizes: int) -> tuple[tuple[int, int], ...]:
-    """Returns for each n: k = 1, 5, 10, 50, n/16 and n/2, as far as n/2."""
+    """Returns for each n: k = 1, 5, 10, 50, n/16 and n/2, up to n/2."""
     return tuple((n, k) for n in sizes for k in sorted({1, 5, 10, 50, n // 16, n // 2}) if 1 <= k <= n // 2)
 
 

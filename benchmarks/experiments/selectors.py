@@ -1,4 +1,4 @@
-"""Parses what a user writes for estimators, objectives and axes of a grid."""
+"""Parses the user's text for estimators, objectives and axes of a grid."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def select(selectors: Iterable[str]) -> list[Selected]:
     """Returns the estimator of each selector, `name` or `name[param=value,...]`.
 
     Raises:
-      ValueError: an unknown estimator or parameter, or a parameter out of range.
+      ValueError: an estimator or parameter is unknown, or a parameter is out of range.
     """
     selected = []
     for text in selectors:
@@ -59,7 +59,7 @@ def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _value(text: str) -> Any:
-    """Returns the Python literal that the text is, else the text; `true` and `false` are flags, as in TOML."""
+    """Returns the value of a Python literal, else the text itself; `true` and `false` are booleans, as in TOML."""
     if text in ("true", "false"):
         return text == "true"
     try:

@@ -1,4 +1,4 @@
-"""Settings files: a TOML file names an experiment, with the options of the command line."""
+"""Settings files: a TOML file with the name of an experiment and options of the command line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read(path: Path) -> tuple[str, Choices]:
     """Returns the experiment's name and the choices of a TOML file.
 
     Raises:
-      ValueError: the file is no TOML, or has an unknown field or a value of another type.
+      ValueError: the file is not valid TOML, or a field is unknown or has a value of another type.
       OSError: the file cannot be read.
     """
     try:

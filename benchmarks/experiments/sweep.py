@@ -1,6 +1,6 @@
-"""A sweep over estimators, n, k, seeds and objective as the command line names them; estimators at their own defaults.
+"""A sweep over estimators, n, k, seeds and objectives of the user's choice; estimators have default parameters.
 
-Read it row by row: each cell is judged on its own problem, and nothing is averaged over n or k.
+Read it row by row: each cell is judged on one problem, and nothing is averaged over n or k.
 """
 
 from . import published

@@ -1,4 +1,4 @@
-"""Weighted coverage: the weight of the points that no chosen item covers."""
+"""Weighted coverage: the total weight of the points that no chosen item covers."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def gradients(
 
     Args:
       problem, method, ops: what is estimated, how, and on which backend.
-      draws: of every row; if `raw`, the numbers behind the draws, as `draws.raw_draws` makes them.
+      draws: the draws of all rows; if `raw`, the random numbers they are made from, see `draws.raw_draws`.
       rows: R, independent estimates.
       state: `[R]` arrays, or None for an estimator without state.
 
@@ -41,8 +41,8 @@ def gradients(
     if bad:
         raise ValueError(f"{method.estimator.name} gave NaN or inf in {bad} of {rows} estimates")
     if method.draws_subsets_only(problem.k):
-        # An estimate that is 0 in exact arithmetic (equal subsets, say) may come out as rounding of values of order n.
-        # With continuous noise nothing cancels exactly, and a steep softmax makes true gradients as small as that.
+        # Set rounding errors to 0: an estimate that is 0 in exact arithmetic, for example from equal subsets, can come
+        # out as a difference of rounded values of order n. With continuous noise, gradients that small can be correct.
         size = np.abs(gradient).max(axis=-1, keepdims=True)
         gradient = np.where(size > 10 * problem.n * np.finfo(ops.dtype).eps, gradient, 0.0)
     return gradient, estimate.state
@@ -60,7 +60,7 @@ def compiled(
 ) -> Callable[..., Estimate]:
     """Returns `(theta [R, n], draws, parameters, state) -> Estimate`, compiled once for all seeds.
 
-    `raw` says whether it takes the numbers behind the draws or the draws.
+    If `raw`, the function takes the random numbers from which the draws are made, else the draws.
     """
 
     def estimate(theta: Array, draws: Mapping[str, Array], parameters: Parameters, state: Any) -> Estimate:

@@ -21,12 +21,12 @@ from .true_gradients import references
 
 
 def measure(cells: Sequence[Cell], effort: None, report: Report) -> Iterator[Outcome]:
-    """Yields the outcome of each cell, computed one after another; a cell that raises fails, and the rest go on.
+    """Yields the outcome of each cell, computed one after another; a cell that raises fails, and the others follow.
 
     Args:
       cells: cells of quality.
-      effort: None: the cell itself says how many replicates to draw.
-      report: shows the cell that is being computed.
+      effort: None, because the cell has the number of replicates.
+      report: shows the estimator that is being measured.
     """
     del effort
     for cell in cells:
@@ -34,7 +34,7 @@ def measure(cells: Sequence[Cell], effort: None, report: Report) -> Iterator[Out
         start = time.perf_counter()
         try:
             measurements = quality_of(cell)
-        except Exception as error:  # an estimator may raise anything: its reason is stored with the cell
+        except Exception as error:  # an estimator may raise any exception, which is stored with the cell
             yield failed(cell, time.perf_counter() - start, error)
         else:
             yield Outcome(cell, time.perf_counter() - start, measurements)
@@ -43,11 +43,11 @@ def measure(cells: Sequence[Cell], effort: None, report: Report) -> Iterator[Out
 def quality_of(cell: Cell) -> list[Measurement]:
     """Returns the quality metrics of a cell, against the estimator's target and the conditional Poisson.
 
-    Exact where the estimate takes few enough values, else sampled. Nothing is stored here.
+    They are exact if the estimate takes few enough values to sum over, and sampled otherwise.
 
     Raises:
       ValueError: the cell does not define a problem, or no exact gradient is known at its size.
-      Exception: any that the estimator raises.
+      Exception: the estimator raised it.
     """
     estimator = subsetgrad.get(cell.estimator)
     backends.check(estimator, cell.backend, cell.n, cell.k)
@@ -58,7 +58,9 @@ def quality_of(cell: Cell) -> list[Measurement]:
     subsets.check(ops, ops.asarray(problem.theta), cell.k)
     gradients = references(problem, method, backends.load(cell.backend, cell.device, "float64"))
     if all(gradient is None for gradient in gradients.values()):
-        raise ValueError(f"n={cell.n}, k={cell.k}: no exact gradient of {cell.objective} within reach; use a smaller n")
+        raise ValueError(
+            f"n={cell.n}, k={cell.k}: the exact gradient of {cell.objective} cannot be computed; use a smaller n"
+        )
     targets = {name: np.zeros(cell.n) if gradient is None else gradient for name, gradient in gradients.items()}
     stacked = np.stack(list(targets.values()))
     if has_exact(problem, method):

@@ -1,7 +1,7 @@
-"""Quality metrics, as functions of the moments of a gradient estimate: exact moments or sample averages alike.
+"""Quality metrics, as functions of the moments of a gradient estimate, which are exact or averages over replicates.
 
-The paper's three are cosine metrics (Section 5.1): bias 1 − cos(∇, E ĝ), variance Var cos(ĝ, E ĝ), error
-E[1 − cos(∇, ĝ)]; cos with ĝ = 0 counts as 0, and ∇ = 0 leaves a metric undefined.
+The paper has three cosine metrics (Section 5.1): bias 1 − cos(∇, E ĝ), variance Var cos(ĝ, E ĝ) and error
+E[1 − cos(∇, ĝ)]. A cosine with ĝ = 0 counts as 0. If ∇ = 0, every metric is undefined.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..results.outcome import Measurement
 
 @dataclass(frozen=True)
 class Moments:
-    """Averages over the law of an estimate, or over its replicates, with any leading axes.
+    """Expectations over the law of an estimate, or averages over replicates, with any leading axes.
 
     Attributes:
       mean, second: `[..., n]` E ĝ and `[..., n, n]` E ĝĝᵀ.
@@ -60,18 +60,18 @@ def quality(moments: Moments, reference: np.ndarray, target: int, replicates: in
       moments: of the law if `exact`, else averages over `replicates`.
       reference: the exact gradient ∇, not 0.
       target: its index.
-      replicates: R; the floor and the raw bias are those that R replicates show.
+      replicates: R, for which `bias_floor` and `bias_raw` are computed.
       exact: whether the moments are of the law itself.
 
-    Beside the metrics stands `SQUARED`, the square of the relative bias before it is floored at 0. `bias` is not
-    debiased here: sampled moments give the raw one, and the jackknife takes its bias out.
+    In addition to the metrics the result has `SQUARED`, the square of the relative bias before it is floored at 0.
+    With sampled moments, `bias` is the raw bias; `sampled_measurements` corrects it by the jackknife.
     """
     m = moments.mean
     norm, m_norm = np.linalg.norm(reference), np.linalg.norm(m, axis=-1)
     towards = reference / norm
     direction = m / np.where(m_norm > 0, m_norm, 1.0)[..., None]
     cosine = direction @ towards
-    # Half the squared distance of unit vectors is 1 − cos without its cancellation; E ĝ = 0 counts as cos = 0.
+    # 1 − cos is half the squared distance of unit vectors, a form without cancellation. E ĝ = 0 counts as cos = 0.
     bias = np.where(m_norm > 0, np.sum((direction - towards) ** 2, axis=-1) / 2, 1.0)
     along = np.sum(direction * moments.unit_mean, axis=-1)
     spread = _quadratic(moments.unit_second, direction) - along**2
@@ -84,7 +84,7 @@ def quality(moments: Moments, reference: np.ndarray, target: int, replicates: in
     scale = 2 * replicates * np.where(m_norm > 0, m_norm, np.nan) ** 2
     floor = (total_variance - lengthwise) / scale
     squared_bias = np.sum((m - reference) ** 2, axis=-1) - (0.0 if exact else total_variance / replicates)
-    # Second order in 1/R: what R noisy replicates add to 1 − cos(∇, mean) on average.
+    # The expected 1 − cos(∇, mean of R replicates), expanded to second order in the noise of that mean.
     across = np.einsum("i,...ij,...j->...", towards, covariance, direction) * unbiasing
     expected_raw = bias + (cosine * (total_variance - 3 * lengthwise) + 2 * across) / scale
     return {
@@ -103,22 +103,22 @@ def quality(moments: Moments, reference: np.ndarray, target: int, replicates: in
     }
 
 
-SQUARED = "relative_bias_squared"  # signed; for the standard error of its root
+SQUARED = "relative_bias_squared"  # can be negative; its standard error gives that of `relative_bias`
 
 
 def exact_measurements(
     moments: Moments, references: dict[str, np.ndarray], replicates: int, epsilon: float
 ) -> list[Measurement]:
-    """Returns the rows of a finite sum; `epsilon` is the machine precision of the dtype it was computed in."""
+    """Returns the metrics from exact moments; `epsilon` is the machine precision of the estimates' dtype."""
     rows = []
     for index, (target, reference) in enumerate(references.items()):
         if not _defined(reference):
             rows += undefined(target)
             continue
         values = quality(moments, reference, index, replicates, exact=True)
-        # What lies below the rounding error of the sum is 0: 1 − cos is a squared distance of unit vectors.
+        # Values below the rounding error are 0. The bias is a squared distance, so its rounding error is squared, too.
         resolution = dict.fromkeys(QUALITY_METRICS, 1e3 * epsilon) | {"bias": (1e3 * epsilon) ** 2}
-        # The root of a difference of sums, which are made in float64 whatever the dtype.
+        # This is the root of a difference of sums, and sums are float64 for every dtype.
         resolution["error_std"] = max(1e3 * epsilon, float(np.sqrt(1e3 * np.finfo(np.float64).eps)))
         for metric in QUALITY_METRICS:
             number = float(values[metric])
@@ -128,50 +128,52 @@ def exact_measurements(
 
 
 def sampled_measurements(batches: Moments, references: dict[str, np.ndarray], replicates: int) -> list[Measurement]:
-    """Returns the rows of sampled moments, each with its jackknife standard error.
+    """Returns the metrics from sampled moments, each with its jackknife standard error.
 
     Args:
       batches: averages over equal batches of replicates, `[batches, ...]`, at least 2.
       references: target -> exact gradient, in the order of the moments' references.
       replicates: R, over all batches.
 
-    The standard errors, and the correction that makes `bias` unbiased to order 1/R, come from leaving out one batch at
-    a time.
+    Each batch is left out in turn. This gives the standard errors, and a correction that makes `bias`, `variance` and
+    `error_std` unbiased to order 1/R.
     """
     count = batches.zero.shape[0]
-    whole = batches.map(lambda a: a.mean(axis=0))
-    without = batches.map(lambda a: (a.sum(axis=0) - a) / (count - 1))
+    overall = batches.map(lambda a: a.mean(axis=0))
+    without_one = batches.map(lambda a: (a.sum(axis=0) - a) / (count - 1))
     rows = []
     for index, (target, reference) in enumerate(references.items()):
         if not _defined(reference):
             rows += undefined(target)
             continue
-        values = quality(whole, reference, index, replicates, exact=False)
-        replays = quality(without, reference, index, replicates * (count - 1) // count, exact=False)
+        values = quality(overall, reference, index, replicates, exact=False)
+        jackknifed = quality(without_one, reference, index, replicates * (count - 1) // count, exact=False)
         errors = {
-            name: float(np.sqrt((count - 1) * np.mean((replay - replay.mean()) ** 2)))
-            for name, replay in replays.items()
+            name: float(np.sqrt((count - 1) * np.mean((value - value.mean()) ** 2)))
+            for name, value in jackknifed.items()
         }
-        # The root is floored at 0, where its own spread vanishes; the square's does not.
+        # The root is floored at 0, where it has no spread, so its error is derived from that of the square.
         root, square_error = float(values["relative_bias"]), errors[SQUARED]
         errors["relative_bias"] = square_error / max(2 * root, np.sqrt(square_error), 1e-300)
         for metric in ("zero_probability", "descent_probability"):
-            errors[metric] = max(errors[metric], 1 / replicates)  # no event seen is not certainty
+            errors[metric] = max(
+                errors[metric], 1 / replicates
+            )  # an event that no replicate shows may have probability 1/R
         for metric in QUALITY_METRICS:
             value = values[metric]
             if metric in ("bias", "variance", "error_std"):
-                value = count * value - (count - 1) * replays[metric].mean()
+                value = count * value - (count - 1) * jackknifed[metric].mean()
             rows.append(Measurement(target, metric, _finite(float(value)), _finite(errors[metric]), exact=False))
     return rows
 
 
 def undefined(target: str) -> list[Measurement]:
-    """Returns the rows of a target whose gradient is 0 or not known: every metric without a value."""
+    """Returns the metrics of a target whose gradient is 0 or not known: all without a value."""
     return [Measurement(target, metric, None, None, exact=False) for metric in QUALITY_METRICS]
 
 
 def _defined(reference: np.ndarray | None) -> bool:
-    # Objectives are of order 1: what is smaller is the rounding of a gradient that is 0.
+    # Objectives are of order 1, so a gradient below 1e-13 is 0 up to rounding.
     return reference is not None and bool(np.all(np.isfinite(reference))) and bool(np.linalg.norm(reference) > 1e-13)
 
 

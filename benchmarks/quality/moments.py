@@ -1,4 +1,4 @@
-"""Moments of a gradient estimate: exact where every draw is an exact subset, sampled in chunks elsewhere."""
+"""Moments of a gradient estimate: exact sums if every draw is an exact subset, else averages over replicates."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .metrics import Moments
 from .noise_source import NoiseSource
 from .problem import Method, Problem
 
-MAX_OUTCOMES = 250_000  # combinations of draws summed over in exact moments
+MAX_OUTCOMES = 250_000  # combinations of draws in the sums of exact moments
 BATCHES = 100  # groups of replicates for the jackknife
-MAX_SAMPLED_ITEMS = 512  # every batch holds two [n, n] matrices: 420 MB in all at this n
-# Numbers in one draw of one chunk. A chunk four times as large doubles the memory of Figure 1, and is no faster.
+MAX_SAMPLED_ITEMS = 512  # each batch holds two [n, n] matrices, all batches 420 MB at this n
+# Numbers in one draw of one chunk. Larger chunks take more memory and are no faster.
 _CHUNK = 250_000
 _OUTCOME_NUMBERS = 4_000_000  # numbers in the tables of one chunk of outcomes
 _WARM_UP = 100  # calls before a state is frozen, as in the gradient experiments of adaptive I-MLE's authors
 
 
 def has_exact(problem: Problem, method: Method) -> bool:
-    """Returns whether the estimate takes few enough values to be summed over."""
+    """Returns whether the estimate takes few enough values to sum over them."""
     if method.estimator.initial_state is not None or not method.draws_subsets_only(problem.k):
         return False
     slots = len(method.declared(problem.k)) * method.samples
@@ -74,12 +74,12 @@ def sampled_moments(
 
     Args:
       problem, method, ops: what is estimated, how, and on which backend.
-      source: of the noise. Equal sources give equal noise to estimators that declare the same.
+      source: the source of the noise. Equal sources give the same numbers to estimators that declare the same noise.
       replicates: R, a multiple of `BATCHES`.
       references: `[T, n]` as in `Moments`.
 
     Raises:
-      ValueError: replicates is no multiple of `BATCHES` or too small, or n is beyond `MAX_SAMPLED_ITEMS`.
+      ValueError: replicates is too small or no multiple of `BATCHES`, or n is larger than `MAX_SAMPLED_ITEMS`.
     """
     if replicates < 2 * BATCHES or replicates % BATCHES:
         raise ValueError(f"replicates={replicates}: a multiple of {BATCHES}, at least {2 * BATCHES}, is needed")
@@ -104,7 +104,7 @@ def sampled_moments(
 
 
 def frozen_state(problem: Problem, method: Method, ops: Ops, seed: int) -> dict[str, Array] | None:
-    """Returns the estimator's state `[1]` after the warm-up, frozen from then on; None without state."""
+    """Returns the estimator's state `[1]` after the warm-up, which all replicates use; None without state."""
     initial = method.estimator.initial_state
     if initial is None:
         return None
@@ -117,7 +117,7 @@ def frozen_state(problem: Problem, method: Method, ops: Ops, seed: int) -> dict[
 
 
 def _sum(group: list[Moments]) -> Moments:
-    """Returns the sum of moments whose rows are weighted already."""
+    """Returns the sum of moments that contain their weights."""
     return Moments(**{name: sum(getattr(part, name) for part in group) for name in vars(group[0])})
 
 
@@ -126,10 +126,10 @@ def _rows_per_call(problem: Problem, method: Method, batch: int) -> int:
     widest = max(
         (math.prod(d.axes) for d in method.declared(problem.k).values() if not isinstance(d, Subset)), default=1
     )
-    room = max(1, _CHUNK // (method.samples * problem.n * widest))
-    if room >= batch:
-        return batch * min(room // batch, BATCHES)
-    return max(size for size in range(1, room + 1) if batch % size == 0)
+    largest = max(1, _CHUNK // (method.samples * problem.n * widest))
+    if largest >= batch:
+        return batch * min(largest // batch, BATCHES)
+    return max(size for size in range(1, largest + 1) if batch % size == 0)
 
 
 def _repeated(ops: Ops, state: Mapping[str, Array], rows: int) -> dict[str, Array]:

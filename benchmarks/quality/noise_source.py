@@ -1,4 +1,4 @@
-"""Random numbers for measurements: drawn by numpy from the seed, the same for every backend and estimator.
+"""Random numbers for measurements, drawn by numpy from the seed and equal for every backend and estimator.
 
 Estimators that declare the same noise get the same numbers (common random numbers), drawn once.
 """
@@ -20,11 +20,11 @@ _kept: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()  # all cells 
 
 
 class NoiseSource:
-    """A reproducible source of noise: a function of the seed, the law of the noise, the chunk and nothing else.
+    """A reproducible source of noise: equal arguments give equal numbers, in every process.
 
     Args:
-      seed: of the problem.
-      purpose: sources of different purposes are independent.
+      seed: the seed of the problem.
+      purpose: sources with different purposes are independent.
     """
 
     def __init__(self, seed: int, purpose: str = "measure") -> None:
@@ -35,7 +35,7 @@ class NoiseSource:
         """Returns the raw draws for the rows of one chunk, on the device; see `subsetgrad.draws.raw_draws`.
 
         Args:
-          declared: of `Estimator.draws_for`.
+          declared: the declared draws, see `Estimator.draws_for`.
           ops: the backend.
           samples, rows, n: S, rows of theta, items.
           chunk: index of the chunk. Chunks are independent.
@@ -44,7 +44,7 @@ class NoiseSource:
         count: Counter[str] = Counter()
         for name, declaration in declared.items():
             law = "uniform" if isinstance(declaration, Subset) else declaration.name
-            # Two draws of one law within an estimator are independent. The first of every estimator is the same.
+            # Draws of one law within an estimator are independent. The first of them is the same for all estimators.
             numbers = self._numbers(declaration, f"{law} {count[law]}", ops.dtype, (samples, rows, n), chunk)
             raw[name] = ops.asarray(numbers)
             count[law] += 1
@@ -65,7 +65,7 @@ class NoiseSource:
             numbers: np.ndarray = draw("uniform", shape)
         else:
             numbers = declaration.transform(np, draw, shape)
-        numbers.flags.writeable = False  # torch shares memory: an estimator must not change another's noise
+        numbers.flags.writeable = False  # torch shares their memory, and an estimator must not change another's noise
         _kept[key] = numbers
         while sum(array.nbytes for array in _kept.values()) > _KEPT_BYTES:
             _kept.popitem(last=False)

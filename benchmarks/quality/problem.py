@@ -1,4 +1,4 @@
-"""What is estimated and by which method: the two arguments of everything in this folder."""
+"""The problem and the method, which are the arguments of everything that measures quality."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LOGITS: Mapping[str, Callable[[np.random.RandomState, int], np.ndarray]] = {"nor
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """The gradient of E f(z) by one row of logits.
+    """A problem: the gradient of E f(z) with respect to one row of logits.
 
     Attributes:
       objective, extension: f.
       theta: `[n]` logits, float64.
-      parameters: of the objective, float64 numpy arrays.
+      parameters: the objective's parameters, float64 numpy arrays.
       k: items chosen, 0 <= k <= n.
     """
 

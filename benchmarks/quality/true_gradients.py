@@ -1,4 +1,4 @@
-"""Exact gradients, by which estimators are judged: in float64, and not through the estimators' own code.
+"""Exact gradients, to which estimators are compared: in float64, and computed without the estimators' code.
 
 They are sums over all subsets where C(n, k) allows it. At larger sizes the gradient is exact where the objective is
 affine on k-hot vectors, where it is pairwise and n²k is at most `MAX_NUMBERS`, and for f at the conditional Poisson's
@@ -22,21 +22,21 @@ from ..objectives.base import Objective, Parameters
 from ..results.names import CONDITIONAL_POISSON, PLACKETT_LUCE
 from .problem import Method, Problem
 
-MAX_NUMBERS = 5_000_000  # in all subsets together, or in the table of all pairs: 40 MB, and a few times that in work
+MAX_NUMBERS = 5_000_000  # in the table of all subsets or of all pairs: 40 MB
 
 
 def target_label(estimator: Estimator) -> str:
-    """Returns how rows name the estimator's own target: the law, and the functional unless it is E f."""
+    """Returns the name of the estimator's target in rows: its law, and its functional unless that is E f."""
     return estimator.target if estimator.functional == "mean_of_f" else f"{estimator.functional}:{estimator.target}"
 
 
 def references(problem: Problem, method: Method, ops: Ops) -> dict[str, np.ndarray | None]:
     """Returns target -> exact gradient `[n]`, for the estimator's own target and for the conditional Poisson.
 
-    A gradient is None where no exact form is known, or none is feasible at this size.
+    A gradient is None if no exact form is known, or if none can be computed at this size.
 
     Args:
-      problem, method: what is estimated, and how.
+      problem, method: the problem, and the estimator with its parameters.
       ops: a backend in float64.
     """
     estimator = method.estimator
@@ -68,7 +68,7 @@ def gradient(law: Law, problem: Problem, ops: Ops) -> np.ndarray | None:
     """Returns the exact gradient with respect to theta `[n]`; None as in `references`."""
     n, k, objective = problem.n, problem.k, problem.objective
     if law.name not in (CONDITIONAL_POISSON, PLACKETT_LUCE):
-        return None  # no exact form of another law is known here
+        return None  # other laws have no exact form here
     if k in (0, n):
         return np.zeros(n)  # a single subset: nothing depends on theta
     enumerable = math.comb(n, k) <= LIMIT and math.comb(n, k) * n <= MAX_NUMBERS

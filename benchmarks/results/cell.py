@@ -1,4 +1,4 @@
-"""Cells: one point of a sweep each, of quality or of time, and the key under which its result is stored."""
+"""Cells: a cell is one point of an experiment of one kind; its result is stored under the cell's key."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from . import names
 
 @dataclass(frozen=True, kw_only=True)
 class AnyCell:
-    """What every cell has: an estimator at a size on a backend, and an address made of all its fields.
+    """The fields of every cell: an estimator at a size on a backend.
 
     Attributes:
       kind: one of `names.KINDS`.
-      schema: part of every key: raise it when a metric changes its meaning.
+      schema: part of every key; increase it when the meaning of a metric changes.
       estimator: name of a record in `subsetgrad.ESTIMATORS`, or `package.module:NAME`.
       params: the estimator's parameters, all of them, as sorted `(name, value)` pairs.
-      logits: the law the logits are drawn from.
+      logits: the law from which the logits are drawn.
       n, k: items, items chosen.
       seed: seed of the problem (logits and objective) and of its noise.
       samples: S, samples averaged inside one estimate.
@@ -45,7 +45,7 @@ class AnyCell:
 
     @property
     def key(self) -> str:
-        """The content address: a hash of the canonical JSON of the cell."""
+        """The key of the cell's result: a hash of all its fields, as canonical JSON."""
         text = json.dumps({"schema": self.schema, **self.spec()}, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
@@ -57,7 +57,7 @@ class AnyCell:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell(AnyCell):
-    """One estimator on one problem with one budget.
+    """The quality of one estimator on one problem.
 
     Attributes:
       objective, extension: the set function and its smooth extension.
@@ -85,8 +85,8 @@ class TimingCell(AnyCell):
       batch: rows of theta.
       mode: `eager` or `compiled`; see `steps.MODES`.
       threads: how many the backend may use.
-      environment: hash of processor, cores and library versions (`provenance.environment`): seconds of two machines
-        stand side by side and never replace each other.
+      environment: hash of processor, cores and library versions (`provenance.environment`), so that results of two
+        machines have different keys and do not replace each other.
     """
 
     kind = names.COST
@@ -105,11 +105,11 @@ class TimingCell(AnyCell):
 
 @dataclass(frozen=True)
 class Effort:
-    """How well to measure a `TimingCell`; no part of its key: a better measurement replaces a worse one.
+    """How precisely to measure a `TimingCell`. It is no part of the key: a more precise result replaces an earlier one.
 
     Attributes:
-      budget_seconds: for each cell, beside compiling.
-      relative_target: half of the median's interval over the median, at which a measurement ends before that.
+      budget_seconds: the time at which the measurement of a cell ends, without compiling.
+      relative_target: the half-width of the median's interval, relative to the median, at which it ends earlier.
     """
 
     budget_seconds: float

@@ -26,9 +26,9 @@ from .cell import AnyCell
 from .source_code import Sources, Unit
 
 _FOLDERS = {"subsetgrad": Path(subsetgrad.__file__).parents[1], "benchmarks": Path(__file__).parents[2]}
-# Package and variable of each tuple of records that are looked up by name.
+# Package and variable of each tuple in which records are looked up by name.
 REGISTRIES = frozenset({("subsetgrad", "ESTIMATORS"), ("benchmarks.objectives", "OBJECTIVES")})
-# The modules that are imported by a computed name, by backend. A test finds any that this list lacks.
+# Backend -> the module that is imported by a computed name. A test finds any that this table lacks.
 COMPUTED = {"torch": "subsetgrad.ops.torch", "jax": "subsetgrad.ops.jax"}
 _MEASUREMENTS = {names.QUALITY: "benchmarks.quality.measure", names.COST: "benchmarks.cost.measure"}
 
@@ -91,7 +91,7 @@ def _record(package: str, registry: str, name: str) -> tuple[str, str]:
 def _plug_in_folders(estimator: str) -> dict[str, Path]:
     """Returns the folders of a plug-in's modules, as `Sources` takes them.
 
-    They are all modules in the plug-in's folder, or of an installed plug-in those of its own package.
+    For an installed plug-in these are the modules of its package; else they are all modules in its folder.
     """
     module, _, attribute = estimator.partition(":")
     top = module.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, versions, machine, threads."""
+"""The provenance of a result: code, versions, machine, threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from .. import backends, machine
 
 _LIBRARIES = ("numpy", "torch", "jax", "jaxlib", "array-api-compat", "subsetgrad")
-_TIMED_LIBRARIES = tuple(name for name in _LIBRARIES if name != "subsetgrad")  # its code has a fingerprint of its own
+_TIMED_LIBRARIES = tuple(name for name in _LIBRARIES if name != "subsetgrad")  # its code has a fingerprint
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,7 +40,7 @@ def collect(command: str) -> dict[str, Any]:
 
 @cache
 def environment() -> str:
-    """Returns a short hash of what seconds depend on beside the code: processor, cores, GPUs, system, versions."""
+    """Returns a short hash of what times depend on, except the code: processor, cores, GPUs, system, versions."""
     parts = {
         "cpu": _processor(),
         "cores": os.cpu_count(),
@@ -53,7 +53,7 @@ def environment() -> str:
 
 
 def _commit() -> dict[str, Any]:
-    """Returns commit and whether the work tree differs from it; nothing outside a git checkout."""
+    """Returns the commit, and whether the work tree differs from it; empty outside a git checkout."""
     try:
         commit = _git("rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
@@ -67,17 +67,17 @@ def _git(*arguments: str) -> str:
 
 
 def _versions(libraries: Iterable[str] = _LIBRARIES) -> dict[str, str]:
-    found = {}
+    versions = {}
     for library in libraries:
         try:
-            found[library] = importlib.metadata.version(library)
+            versions[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _processor() -> str:
-    """Returns the processor's model, from the kernel where the standard library does not say."""
+    """Returns the processor's model as Linux names it, or on other systems as Python does."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -87,7 +87,7 @@ def _processor() -> str:
 
 
 def _gpus() -> list[str]:
-    """Returns the models of NVIDIA GPUs, from the driver: no framework is loaded for that."""
+    """Returns the models of NVIDIA GPUs as their driver lists them, so that no framework is loaded."""
     files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     lines = [line for file in files for line in file.read_text().splitlines()]
     return [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]

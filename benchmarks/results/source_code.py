@@ -1,6 +1,6 @@
 """Reads Python modules as source: the code of a module or of one name of a package, and what it imports.
 
-Nothing is imported or executed. Docstrings, comments, layout, and imports that serve type checkers alone do not count.
+Nothing is imported or executed. Docstrings, comments, layout and imports for type checkers do not count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EVERYTHING = "*"
 
 
 class Unit(NamedTuple):
-    """A module; or one global name of a package's `__init__`, `EVERYTHING` for all of them."""
+    """A module; or one global name of a package's `__init__`, or all of them, as `EVERYTHING`."""
 
     module: str
     name: str = ""
@@ -29,7 +29,7 @@ class Sources:
 
     Args:
       folders: top-level name -> the folder that holds the module or package of that name. The empty name stands for
-        every other top-level name, in so far as the folder has a module of that name.
+        every other top-level name, if the folder has a module of that name.
     """
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
@@ -75,7 +75,7 @@ class Sources:
             tree = _parsed(file)
             return ast.dump(tree), list(self._imports(tree, package))
         statement = _bindings(file)[unit.name]
-        if isinstance(statement, ast.Import | ast.ImportFrom):  # a name that the package passes on
+        if isinstance(statement, ast.Import | ast.ImportFrom):  # a name that the package re-exports
             aliases = zip(_targets(statement, package), statement.names, strict=True)
             return "", [target for target, alias in aliases if unit.name == _bound_name(alias)]
         names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - {unit.name}
@@ -83,7 +83,7 @@ class Sources:
         return ast.dump(statement), [*self._imports(statement, package), *neighbours]
 
     def _imports(self, tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
-        """Yields the `(module, name)` of all imports in a tree; of a package that is imported, the names used of it."""
+        """Yields the `(module, name)` of all imports in a tree; of an imported package, the names used."""
         packages: dict[str, str] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
@@ -110,7 +110,7 @@ class Sources:
 
 
 def _names_used(tree: ast.AST, alias: str) -> set[str]:
-    """Returns the attributes that a tree takes of a dotted name; "", for all of them, if it uses the name by itself."""
+    """Returns the attributes of a dotted name in a tree, and "" (all of them) if the name is used without attribute."""
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute)]
     attributes = [node.attr for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node.value) == alias]
     uses = sum(ast.unparse(node) == alias for node in nodes)
@@ -119,7 +119,7 @@ def _names_used(tree: ast.AST, alias: str) -> set[str]:
 
 @cache
 def _parsed(file: Path) -> ast.Module:
-    """Returns the module without docstrings and without imports for type checkers alone."""
+    """Returns the module without docstrings and without imports for type checkers."""
     tree = ast.parse(file.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -1,7 +1,7 @@
-"""The working store: SQLite, written by the driver alone, one transaction a cell.
+"""The results store: a SQLite file, with one transaction a cell.
 
-A kill at any moment loses at most the cell in work. The view `rows` is the one definition of a row: what `export`
-prints and what `reports` reads.
+If the process is killed, only the cell that is being computed is lost. The view `rows` defines a row: `export` prints
+it, and `reports` reads it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from .cell import AnyCell
 from .outcome import End, Outcome
 
-# Raised with every change of the tables: a store of another version is refused, since none was ever released.
+# Increase it with every change of the tables. A store of another version is refused and not converted.
 VERSION = 2
-# In one transaction, so that no other process finds half of the tables.
+# In one transaction, so that no other process sees a part of the tables.
 _TABLES = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS run (run TEXT PRIMARY KEY, started TEXT NOT NULL, provenance TEXT NOT NULL);
@@ -46,7 +46,7 @@ CREATE VIEW IF NOT EXISTS rows AS SELECT
 FROM membership JOIN cell USING (key) LEFT JOIN measurement USING (key);
 """
 _END_TABLES = f"PRAGMA user_version = {VERSION}; COMMIT;"
-_OWN = {"run", "cell", "measurement", "membership", "experiment"}
+_TABLE_NAMES = {"run", "cell", "measurement", "membership", "experiment"}
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -67,13 +67,13 @@ class Done(NamedTuple):
 
 
 class Store:
-    """A results file; created with its folder when absent.
+    """A results file. A new one is created with its folder.
 
     Args:
       path: the SQLite file.
 
     Raises:
-      ValueError: if the file exists and is not a results store.
+      ValueError: the file exists and is not a results store, or is one of another version.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -91,7 +91,7 @@ class Store:
         try:
             tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if tables and not tables >= _OWN - {"experiment"}:
+            if tables and not tables >= _TABLE_NAMES - {"experiment"}:
                 self._connection.close()
                 raise self._refusal("a database of another kind")
             if tables and version != VERSION:
@@ -119,17 +119,17 @@ class Store:
         self._connection.close()
 
     def begin_run(self, run: str, started: str, provenance: Mapping[str, Any]) -> None:
-        """Records where, with what and by which command the cells to come were computed."""
+        """Stores the provenance of the results that a run will add."""
         with self._connection:
             self._connection.execute("INSERT INTO run VALUES (?, ?, ?)", (run, started, json.dumps(provenance)))
 
     def finish_run(self, run: str, provenance: Mapping[str, Any]) -> None:
-        """Replaces the run's provenance, now that its duration is known."""
+        """Replaces the run's provenance, which now has its duration."""
         with self._connection:
             self._connection.execute("UPDATE run SET provenance = ? WHERE run = ?", (json.dumps(provenance), run))
 
     def done(self) -> dict[str, Done]:
-        """Returns key -> precision of the result, for all cells that did not fail."""
+        """Returns key -> precision of the result, of all cells that did not fail."""
         cells = self._connection.execute(
             "SELECT key, fingerprint, ended, budget_seconds, half_width FROM cell WHERE status != 'failed'"
         )
@@ -176,28 +176,28 @@ class Store:
             )
 
     def enrol(self, experiment: str, cells: Iterable[AnyCell]) -> None:
-        """Makes `cells` the members of `experiment`; what other calls enrolled stays."""
+        """Adds cells to an experiment."""
         with self._connection:
             self._connection.executemany(
                 "INSERT OR IGNORE INTO membership VALUES (?, ?)", ((experiment, cell.key) for cell in cells)
             )
 
     def forget(self, experiment: str, estimator: str) -> int:
-        """Takes an estimator's cells out of an experiment, and off the page; returns how many.
+        """Removes an estimator's cells from an experiment, and so from the page; returns how many.
 
-        A cell that no experiment holds any more is deleted.
+        A cell that is then in no experiment is deleted.
         """
         with self._connection:
-            taken = self._connection.execute(
+            removed = self._connection.execute(
                 "DELETE FROM membership WHERE experiment = ? AND key IN "
                 "(SELECT key FROM cell WHERE spec ->> 'estimator' = ?)",
                 (experiment, estimator),
             ).rowcount
             self._connection.execute("DELETE FROM cell WHERE key NOT IN (SELECT key FROM membership)")
-        return int(taken)
+        return int(removed)
 
     def rows(self, experiment: str | None = None) -> list[dict[str, Any]]:
-        """Returns all rows, of one experiment or of all, in canonical order."""
+        """Returns the rows of one experiment, or of all, in an order that does not depend on the order of saving."""
         cursor = self._connection.execute(
             "SELECT * FROM rows WHERE experiment = coalesce(?, experiment) ORDER BY "
             "experiment, estimator, params, objective, extension, n, k, seed, backend, device, dtype, "

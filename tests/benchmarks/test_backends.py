@@ -1,4 +1,4 @@
-"""The harness switches jax to 64 bits whatever was done with it before, and computes the same."""
+"""The benchmarks switch jax to 64 bits, with the same results after any earlier use of jax."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ THETA = [[0.0, 1.0, -2.0]]
 assert "jax" not in sys.modules or not sys.modules["jax"].config.jax_enable_x64
 from benchmarks import backends
 from subsetgrad import subsets
-found = {{}}
+results = {{}}
 for dtype in ("float64", "float32"):
     ops = backends.load("jax", "cpu", dtype)
     marginals = subsets.marginals(ops, ops.asarray(THETA), 2)
-    found[dtype] = [str(marginals.dtype), marginals.tolist()]
-print(json.dumps(found))
+    results[dtype] = [str(marginals.dtype), marginals.tolist()]
+print(json.dumps(results))
 """
 
 
 @pytest.mark.parametrize("before", BEFORE)
-def test_jax_computes_in_64_bits_whatever_was_done_with_it_before(before):
+def test_jax_computes_in_64_bits_after_any_earlier_use(before):
     environment = {name: value for name, value in os.environ.items() if name != "JAX_ENABLE_X64"}
     environment["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(
@@ -51,10 +51,10 @@ def test_jax_computes_in_64_bits_whatever_was_done_with_it_before(before):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    # Two of three: one is left out, with odds exp(-theta).
+    results = json.loads(done.stdout)
+    # Of three items two are chosen, so one is left out, with probability proportional to exp(-theta).
     theta = np.array([0.0, 1.0, -2.0])
     exact = 1 - np.exp(-theta - logsumexp(-theta))
     for dtype, error in (("float64", 1e-14), ("float32", 1e-6)):
-        assert found[dtype][0] == dtype
-        np.testing.assert_allclose(found[dtype][1][0], exact, rtol=error)
+        assert results[dtype][0] == dtype
+        np.testing.assert_allclose(results[dtype][1][0], exact, rtol=error)

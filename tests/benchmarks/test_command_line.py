@@ -1,4 +1,4 @@
-"""`python -m benchmarks` lists and run: what it shows, computes and stores, and how it ends."""
+"""`python -m benchmarks list` and `run`: their output, their cells, the store and the exit status."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from benchmarks.results.outcome import Measurement
 from benchmarks.results.store import Store
 
 
-class TestLooking:
+class TestHelpAndLists:
     def test_help_and_lists_import_no_framework(self):
         code = """
 import sys
 from benchmarks.__main__ import main
-for arguments in (["--help"], ["run", "--help"], ["list"], *(["list", what] for what in sys.argv[1:])):
+for arguments in (["--help"], ["run", "--help"], ["list"], *(["list", table] for table in sys.argv[1:])):
     main(arguments, standalone_mode=False)
 print(sorted({"torch", "jax", "array_api_compat"} & set(sys.modules)))
 """
-        kinds = ("estimators", "objectives", "experiments", "backends")
-        printed = python(code, *kinds)
+        tables = ("estimators", "objectives", "experiments", "backends")
+        printed = python(code, *tables)
         assert printed.endswith("[]\n") and "--dry-run" in printed
 
     @pytest.mark.parametrize(
-        ("what", "names"),
+        ("table", "names"),
         [
             ("estimators", [record.name for record in subsetgrad.ESTIMATORS]),
             ("objectives", [objective.name for objective in objectives.OBJECTIVES]),
@@ -40,11 +40,11 @@ print(sorted({"torch", "jax", "array_api_compat"} & set(sys.modules)))
             ("backends", ["torch:cpu", "jax:cpu", "torch:cuda", "jax:cuda"]),
         ],
     )
-    def test_each_list_names_all_there_is(self, what, names):
-        result = call("list", what)
+    def test_each_list_is_complete(self, table, names):
+        result = call("list", table)
         assert result.exit_code == 0
-        first = [line.split()[0] for line in result.output.splitlines()[1:] if line.strip() and line[0] != " "]
-        assert set(names) <= set(first)
+        listed = [line.split()[0] for line in result.output.splitlines()[1:] if line.strip() and line[0] != " "]
+        assert set(names) <= set(listed)
 
     def test_it_runs_as_a_module(self, store):
         arguments = ["run", "figure1", "-e", "simple", *FEW, "--store", str(store), "--dry-run"]
@@ -115,7 +115,7 @@ class TestRun:
         assert more.exit_code == 0 and rows_of(store) == before
         assert {row["experiment"] for row in before} == {"figure1"}
 
-    def test_force_computes_what_is_stored(self, store, computed):
+    def test_force_recomputes_stored_cells(self, store, computed):
         arguments = ("run", "figure1", "-e", "simple", *FEW, "--store", store)
         call(*arguments)
         call(*arguments, "--force")
@@ -128,14 +128,14 @@ class TestRun:
         assert "2 cells, 2 stored" in words(result) and len(computed) == 2
         assert {row["experiment"] for row in rows_of(store)} == {"figure1", "sweep"}
 
-    def test_what_does_not_apply_is_left_out_with_its_reason(self, store, computed):
+    def test_cells_that_do_not_apply_are_left_out_with_a_reason(self, store, computed):
         result = call("run", "sweep", "-e", "simple,stgs", "-n", "4", "-k", "2,5", *FEW, "--store", store)
         assert result.exit_code == 0
         assert "left out simple: k=5 is outside [0, 4]" in words(result)
         assert "left out stgs: k=2: stgs is defined for k=1 only" in words(result)
         assert {(cell.estimator, cell.k) for cell in computed} == {("simple", 2)}
 
-    def test_a_failing_plug_in_leaves_the_others(self, store, monkeypatch):
+    def test_a_failing_plug_in_does_not_stop_the_others(self, store, monkeypatch):
         monkeypatch.syspath_prepend(ROOT / "tests")
         names = "broken:RAISES,simple,broken:WRONG_SIGN"
         result = call("run", "sweep", "-e", names, "-n", "6", "-k", "3", *FEW, "--store", store)
@@ -151,7 +151,7 @@ class TestRun:
         bias = {row["estimator"]: row["value"] for row in rows if (row["metric"], row["seed"]) == ("bias", 1234)}
         assert bias["broken:WRONG_SIGN"] == pytest.approx(2 - bias["simple"])
 
-    def test_an_interrupt_ends_with_130_and_keeps_what_was_done(self, store, monkeypatch):
+    def test_an_interrupt_ends_with_130_and_keeps_finished_cells(self, store, monkeypatch):
         done = []
 
         def interrupted(cell):
@@ -163,5 +163,5 @@ class TestRun:
         monkeypatch.setattr(measure, "quality_of", interrupted)
         result = call("run", "figure1", "-e", "simple,sfe", *FEW, "--store", store)
         assert result.exit_code == 130
-        assert "Interrupted. What was computed is stored; the same command goes on from there." in words(result)
+        assert "Interrupted. The computed cells are stored; the same command continues from there." in words(result)
         assert [row["cell"] for row in rows_of(store)] == [done[0].key]

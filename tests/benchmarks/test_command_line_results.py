@@ -1,4 +1,4 @@
-"""`python -m benchmarks export` and `compare`: what is made of stored results."""
+"""`python -m benchmarks export` and `compare`, which read stored results."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from benchmarks.results.outcome import Measurement
 
 @pytest.fixture
 def filled(store, computed):
-    """Returns a store of two cells with pretended results."""
+    """Returns the path of a store with two cells, whose measurements all give 0.25."""
     call("run", "figure1", "-e", "simple,imle_gumbel", *FEW[:2], "--seeds", "1234", "--store", store)
     return store
 
 
 class TestExport:
-    def test_csv_has_the_contract_as_its_head(self, filled):
+    def test_csv_begins_with_the_names_of_the_columns(self, filled):
         result = call("export", "--store", filled)
         assert result.exit_code == 0
         rows = list(csv.DictReader(io.StringIO(result.output)))
@@ -34,20 +34,20 @@ class TestExport:
             ("simple", "0.25", "1"),
         ]
 
-    def test_json_lines_hold_json(self, filled, tmp_path):
+    def test_each_line_is_a_json_object(self, filled, tmp_path):
         out = tmp_path / "rows.jsonl"
         assert call("export", "--format", "jsonl", "--out", out, "--store", filled).exit_code == 0
         rows = [json.loads(line) for line in out.read_text().splitlines()]
         assert [list(row) for row in rows] == [COLUMNS] * 2
         assert rows[0]["params"] == {"step_size": 2.5} and rows[0]["exact"] is True and rows[0]["seed"] == 1234
 
-    def test_one_experiment_alone(self, filled):
+    def test_it_writes_one_experiment_only(self, filled):
         call("run", "figure3", "-e", "simple", *FEW[:2], "--store", filled)
         assert call("export", "--experiment", "figure3", "--store", filled).output.count("\n") == 2
         result = call("export", "--experiment", "figure9", "--store", filled)
         assert result.exit_code == 1 and "has no rows of experiment 'figure9'" in result.output
 
-    def test_no_store_is_an_error_and_none_is_made(self, store):
+    def test_an_absent_store_is_an_error_and_is_not_created(self, store):
         result = call("export", "--store", store)
         assert result.exit_code == 1
         assert "does not exist; python -m benchmarks run makes it, or name another with --store" in result.output
@@ -94,24 +94,24 @@ class TestCompare:
         assert result.exit_code == 0
         assert "2 shared rows, 0 differ; 0 rows only in" in words(result)
 
-    def test_another_value_is_shown_and_ends_with_one(self, filled, tmp_path, monkeypatch):
+    def test_another_value_is_shown_and_the_status_is_1(self, filled, tmp_path, monkeypatch):
         result = call("compare", filled, self.other(tmp_path, monkeypatch, 0.26))
         assert result.exit_code == 1
         assert "simple n=10 k=5 seed=1234 torch" in words(result) and "2 shared rows, 1 differ" in words(result)
 
-    def test_a_difference_that_its_standard_error_explains_is_none(self, filled, tmp_path, monkeypatch):
+    def test_a_difference_within_its_standard_errors_is_not_shown(self, filled, tmp_path, monkeypatch):
         assert call("compare", filled, self.other(tmp_path, monkeypatch, 0.26, 0.01)).exit_code == 0
 
-    def test_a_difference_beyond_its_standard_error_is_one(self, filled, tmp_path, monkeypatch):
+    def test_a_difference_beyond_its_standard_errors_is_shown(self, filled, tmp_path, monkeypatch):
         result = call("compare", filled, self.other(tmp_path, monkeypatch, 0.30, 0.01))
         assert result.exit_code == 1 and "standard errors" in words(result)
 
-    def test_a_cell_that_failed_in_one_alone_is_a_difference(self, filled, tmp_path, monkeypatch):
+    def test_a_cell_that_failed_in_one_store_is_a_difference(self, filled, tmp_path, monkeypatch):
         result = call("compare", filled, self.other(tmp_path, monkeypatch, reason="no luck"))
         assert result.exit_code == 1
         assert "ok / failed" in words(result) and "1 shared rows, 1 differ" in words(result)
 
-    def test_an_undefined_value_equals_itself_alone(self, filled, tmp_path, monkeypatch):
+    def test_an_undefined_value_differs_from_a_number(self, filled, tmp_path, monkeypatch):
         result = call("compare", filled, self.other(tmp_path, monkeypatch, None))
         assert result.exit_code == 1 and "undefined in one" in words(result)
 

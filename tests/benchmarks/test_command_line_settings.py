@@ -1,4 +1,4 @@
-"""What a user of `python -m benchmarks run` chooses, by argument or by file, and how wrong choices are told."""
+"""The options of `python -m benchmarks run`, as arguments or in a file, and the messages for wrong ones."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ def planned(*selectors, experiment="figure1"):
 
 class TestSelectors:
     def test_commas_outside_brackets_separate(self):
-        found = planned("sfe,softsub[temperature=1,epsilon=1e-3],rloo", "ste", experiment="sweep")
-        assert [name for name, _ in found[:4]] == ["sfe", "softsub", "rloo", "ste"]
-        assert found[1][1] == {"temperature": 1.0, "epsilon": 1e-3, "logits": "theta"}
+        cells = planned("sfe,softsub[temperature=1,epsilon=1e-3],rloo", "ste", experiment="sweep")
+        assert [name for name, _ in cells[:4]] == ["sfe", "softsub", "rloo", "ste"]
+        assert cells[1][1] == {"temperature": 1.0, "epsilon": 1e-3, "logits": "theta"}
 
     def test_blanks_separate_too(self):
         assert [name for name, _ in planned("sfe simple", " ste ")] == ["sfe", "simple", "ste"]
 
-    def test_a_bare_name_means_the_experiments_own_settings(self):
+    def test_a_bare_name_stands_for_the_experiments_settings(self):
         assert [params["logits"] for _, params in planned("softsub")] == ["logsigmoid", "theta"]
         assert {params["temperature"] for _, params in planned("softsub")} == {2.0}
 
-    def test_brackets_start_from_the_defaults(self):
+    def test_a_parameter_that_is_not_in_brackets_has_its_default(self):
         assert planned("imle_sog[step_size=3]") == [
             ("imle_sog", {"step_size": 3.0, "kappa": 0.0, "tau": 1.0, "terms": 10})
         ]
 
-    def test_one_cell_is_named_once(self):
+    def test_a_repeated_selector_gives_one_cell(self):
         assert len(planned("simple", "simple")) == 1
 
     @pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False)])
-    def test_flags_are_flags(self, text, value):
+    def test_booleans_are_parsed(self, text, value):
         assert planned(f"aimle[central={text}]")[0][1]["central"] is value
 
 
-MISTAKES = [  # arguments, what the one line says
+MISTAKES = [  # arguments, and the message that the error line contains
     (("-e", "simpel"), "unknown estimator 'simpel'; known: exact_enum, simple,"),
     (("-e", "simple[step=1]"), "simple has no parameter 'step'; its parameters: none"),
     (("-e", "simple_f[step=1]"), "simple_f has no parameter 'step'; its parameters: step_size"),
@@ -82,7 +82,9 @@ MISTAKES = [  # arguments, what the one line says
 
 class TestMistakes:
     @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
-    def test_the_argument_the_value_and_the_way_out_are_named_in_one_line(self, arguments, message, store, computed):
+    def test_a_mistake_gives_one_line_with_the_argument_its_value_and_the_choices(
+        self, arguments, message, store, computed
+    ):
         result = call("run", "figure1", *arguments, "--store", store)
         assert result.exit_code != 0
         (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]
@@ -94,18 +96,18 @@ class TestMistakes:
         assert result.exit_code == 1
         assert "Error: unknown experiment 'figure2'; known: figure1, figure3, sweep" in result.output
 
-    def test_a_file_that_is_no_store(self, tmp_path):
+    def test_a_file_that_is_not_a_store(self, tmp_path):
         path = tmp_path / "notes.txt"
         path.write_text("mine\n")
         result = call("run", "figure1", "-e", "simple", *FEW, "--store", path)
         assert result.exit_code == 1 and "is not a results store" in result.output
         assert path.read_text() == "mine\n"
 
-    def test_a_folder_in_place_of_a_store(self, tmp_path):
+    def test_a_folder_instead_of_a_store(self, tmp_path):
         result = call("run", "figure1", "-e", "simple", *FEW, "--store", tmp_path)
         assert result.exit_code == 1 and result.output.splitlines()[-1].startswith("Error: ")
 
-    def test_debug_shows_the_error_itself_and_that_once(self):
+    def test_debug_raises_the_error_in_its_own_call_only(self):
         result = CliRunner().invoke(main, ["--debug", "run", "figure2"])
         assert isinstance(result.exception, ValueError)
         assert call("run", "figure2").exit_code == 1
@@ -117,7 +119,7 @@ class TestSettingsFile:
         path.write_text(text)
         return path
 
-    def test_it_says_what_the_command_line_would(self, tmp_path, store, computed):
+    def test_it_has_the_options_of_the_command_line(self, tmp_path, store, computed):
         path = self.write(
             tmp_path,
             """
@@ -139,7 +141,7 @@ class TestSettingsFile:
         }
         assert {row["experiment"] for row in rows_of(store)} == {"sweep"}
 
-    def test_the_command_line_has_the_last_word(self, tmp_path, store, computed):
+    def test_the_command_line_overrides_it(self, tmp_path, store, computed):
         path = self.write(tmp_path, 'estimators = ["simple"]\nn = 6\nk = 3\nseeds = 0\nbackend = "torch"\n')
         call("run", path, "-e", "sfe", "-n", "7", "--store", store)
         assert [(cell.estimator, cell.n, cell.k) for cell in computed] == [("sfe", 7, 3)]
@@ -157,7 +159,7 @@ class TestSettingsFile:
             ("experiment = 'figure2'", "unknown experiment 'figure2'"),
         ],
     )
-    def test_a_mistake_in_it_is_named_in_one_line(self, tmp_path, text, message):
+    def test_a_mistake_in_it_gives_one_line(self, tmp_path, text, message):
         result = call("run", self.write(tmp_path, text))
         assert result.exit_code == 1
         (line,) = [line for line in result.output.splitlines() if line.startswith("Error: ")]

@@ -1,4 +1,4 @@
-"""Every estimator on every backend, held to its record; or the plug-ins named by --estimator."""
+"""The conformance suite on every estimator and backend, or on the plug-ins that --estimator names."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ def test_torch_and_jax_agree_on_identical_noise(
     estimator: Estimator, dtype: str, record_property: Callable, capsys: pytest.CaptureFixture
 ) -> None:
     if set(estimator.backends) != {"torch", "jax"}:
-        pytest.skip(f"{estimator.name} runs on {', '.join(estimator.backends)} alone")  # nothing to compare it with
+        pytest.skip(f"{estimator.name} runs on {', '.join(estimator.backends)} alone")  # there is no second backend
     first, second = (ops_module.load(name, dtype) for name in ("torch:cpu", "jax:cpu"))
     k = 1 if estimator.k == 1 else 5
-    found = parity(estimator, estimator.resolve_params({}), first, second, n=10, k=k)
-    record_property("undecided_rows", found.undecided)
-    record_property("differing_rows", found.differing)
+    result = parity(estimator, estimator.resolve_params({}), first, second, n=10, k=k)
+    record_property("undecided_rows", result.undecided)
+    record_property("differing_rows", result.differing)
     with capsys.disabled():
-        if found.differing:
-            print(f"\n{estimator.name} {dtype}: {found.differing} of {found.rows} rows differ within the deciding gap")
-    assert found.worst <= TOLERANCE[dtype], (
-        f"{estimator.name} in {dtype}: torch and jax differ by {found.worst:.3g} in row {found.worst_row} "
-        f"({found.undecided} undecided rows left out)"
+        if result.differing:
+            print(
+                f"\n{estimator.name} {dtype}: {result.differing} of {result.rows} rows differ within the deciding gap"
+            )
+    assert result.worst <= TOLERANCE[dtype], (
+        f"{estimator.name} in {dtype}: torch and jax differ by {result.worst:.3g} in row {result.worst_row} "
+        f"({result.undecided} undecided rows left out)"
     )
-    assert found.undecided <= found.rows // 10, "too many rows have no clear choice for the comparison to mean much"
+    assert result.undecided <= result.rows // 10, "too many undecided rows for a meaningful comparison"

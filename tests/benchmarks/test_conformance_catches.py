@@ -1,4 +1,4 @@
-"""The conformance suite has teeth: each fault is caught by the check that should, and its sound twin passes there."""
+"""Each check of the conformance suite fails for an estimator with a fault, and passes for its correct twin."""
 
 from __future__ import annotations
 
@@ -11,70 +11,76 @@ from pathlib import Path
 import broken
 import pytest
 
-from benchmarks.conformance import checks as checks
+from benchmarks.conformance import claims, invariances
 from benchmarks.conformance.candidate import Candidate, NotApplicableError
+from benchmarks.conformance.checks import CHECKS
 from benchmarks.conformance.parity import TOLERANCE, parity
 from subsetgrad import get
 from subsetgrad import ops as ops_module
 
 ROOT = Path(__file__).parents[2]
-FAULTS = [  # the check, the broken record, its sound twin, what the message says
-    (checks.mean_points_downhill, broken.WRONG_SIGN, broken.SIMPLE, r"does not point along.*wrong sign"),
+FAULTS = [  # the check, the broken record, its correct twin, a pattern of the message
+    (claims.mean_points_downhill, broken.WRONG_SIGN, broken.SIMPLE, r"does not point along.*wrong sign"),
     (
-        checks.estimate_is_unbiased_as_claimed,
+        claims.estimate_is_unbiased_as_claimed,
         broken.WRONG_SIGN,
         broken.SIMPLE,
         r"claims unbiased_for=affine; objective affine, S=1: E ĝ.*= -1\.0000\)",
     ),
     (
-        checks.estimate_is_unbiased_as_claimed,
+        claims.estimate_is_unbiased_as_claimed,
         broken.FULL_MEAN_BASELINE,
         broken.RLOO,
         r"claims unbiased_for=any; objective affine, S=2: .*= 0\.5000\)",
     ),
     (
-        checks.estimate_is_unbiased_as_claimed,
+        claims.estimate_is_unbiased_as_claimed,
         broken.RIGHT_AT_TWO_ONLY,
         broken.RLOO,
         r"objective pairwise, S=3: .*= 1\.33\d\d\)",
     ),
-    (checks.points_follow_the_law, broken.WRONG_LAW, broken.GUMBEL_TOP_K, "law=conditional_poisson: inclusion freq"),
-    (checks.points_follow_the_law, broken.NOT_K_HOT, broken.SFE, "is discrete, but some points are not 3-hot"),
-    (checks.shapes_are_as_declared, broken.WEIGHTS_NOT_ONE, broken.SFE, r"weights sum to \[2\. 2\. 2\. 2\.\], not 1"),
-    (checks.shapes_are_as_declared, broken.NO_SAMPLE_AXIS, broken.SFE, r"points have shape \(4, 6\), not \[M, 4, 6\]"),
-    (checks.shapes_are_as_declared, broken.STATE_OF_THE_BATCH, broken.AIMLE, r"state 'alpha' has shape \(\)"),
+    (claims.points_follow_the_law, broken.WRONG_LAW, broken.GUMBEL_TOP_K, "law=conditional_poisson: inclusion freq"),
+    (claims.points_follow_the_law, broken.NOT_K_HOT, broken.SFE, "is discrete, but some points are not 3-hot"),
+    (claims.shapes_are_as_declared, broken.WEIGHTS_NOT_ONE, broken.SFE, r"weights sum to \[2\. 2\. 2\. 2\.\], not 1"),
+    (claims.shapes_are_as_declared, broken.NO_SAMPLE_AXIS, broken.SFE, r"points have shape \(4, 6\), not \[M, 4, 6\]"),
+    (claims.shapes_are_as_declared, broken.STATE_OF_THE_BATCH, broken.AIMLE, r"state 'alpha' has shape \(\)"),
     (
-        checks.objective_is_used_as_declared,
+        claims.objective_is_used_as_declared,
         broken.USES_GRADIENT,
         broken.SFE,
         r"needs=\['values'\], but the gradient of f was asked for",
     ),
     (
-        checks.objective_is_used_as_declared,
+        claims.objective_is_used_as_declared,
         broken.RELAXED_UNDECLARED,
         broken.RELAXED,
         r"needs=\['gradient'\], but f was evaluated at a point that is not k-hot",
     ),
     (
-        checks.samples_are_averaged,
+        invariances.samples_are_averaged,
         broken.AVERAGED_FIRST,
         broken.IMLE,
         "estimate at S=2 is not the mean of those at S=1",
     ),
-    (checks.samples_are_averaged, broken.MEAN_FIRST, broken.IMLE, "estimate at S=2 is not the mean of those at S=1"),
-    (checks.rows_are_independent, broken.NORM_OVER_BATCH, broken.NORM_PER_ROW, r"row 0 alone differs from row 0"),
-    (checks.invalid_rows_are_nan, broken.CENTRED_BY_BATCH, broken.CENTRED_BY_ROW, "changes its neighbour"),
-    (checks.minus_infinity_is_never_chosen, broken.NAN_BESIDE_MINUS_INFINITY, broken.CENTRED_BY_ROW, "-inf logit.*NaN"),
-    (checks.minus_infinity_is_never_chosen, broken.CHOOSES_MINUS_INFINITY, broken.GUMBEL_TOP_K, "-inf was chosen"),
     (
-        checks.shift_changes_nothing_if_claimed,
+        invariances.samples_are_averaged,
+        broken.MEAN_FIRST,
+        broken.IMLE,
+        "estimate at S=2 is not the mean of those at S=1",
+    ),
+    (invariances.rows_are_independent, broken.NORM_OVER_BATCH, broken.NORM_PER_ROW, r"row 0 alone differs from row 0"),
+    (claims.invalid_rows_are_nan, broken.CENTRED_BY_BATCH, broken.CENTRED_BY_ROW, "changes its neighbour"),
+    (claims.minus_infinity_is_never_chosen, broken.NAN_BESIDE_MINUS_INFINITY, broken.CENTRED_BY_ROW, "-inf logit.*NaN"),
+    (claims.minus_infinity_is_never_chosen, broken.CHOOSES_MINUS_INFINITY, broken.GUMBEL_TOP_K, "-inf was chosen"),
+    (
+        invariances.shift_changes_nothing_if_claimed,
         broken.NOT_SHIFT_INVARIANT,
         broken.STE,
         r"claims shift_invariant, but θ \+ 3 changes",
     ),
-    (checks.items_are_interchangeable, broken.PREFERS_LAST_ITEMS, broken.STE, "permuting the items changes"),
-    (checks.outer_weights_multiply_the_estimate, broken.UNDECLARED_NOISE, broken.STE, "an outer weight does not"),
-    (checks.compiled_equals_eager, broken.UNDECLARED_NOISE, broken.STE, "compiled differs from eager"),
+    (invariances.items_are_interchangeable, broken.PREFERS_LAST_ITEMS, broken.STE, "permuting the items changes"),
+    (invariances.outer_weights_multiply_the_estimate, broken.UNDECLARED_NOISE, broken.STE, "an outer weight does not"),
+    (invariances.compiled_equals_eager, broken.UNDECLARED_NOISE, broken.STE, "compiled differs from eager"),
 ]
 
 
@@ -86,49 +92,49 @@ def torch64():
 @pytest.mark.parametrize(
     ("check", "record", "twin", "message"), FAULTS, ids=[f"{f[0].__name__}-{f[1].name}" for f in FAULTS]
 )
-def test_a_fault_is_caught_and_the_sound_twin_passes(check, record, twin, message, torch64):
+def test_a_fault_is_caught_and_the_correct_twin_passes(check, record, twin, message, torch64):
     check(Candidate(twin, torch64))
     with pytest.raises(AssertionError, match=message):
         check(Candidate(record, torch64))
 
 
 def test_every_check_catches_something():
-    assert {check for check, *_ in FAULTS} == set(checks.CHECKS)
+    assert {check for check, *_ in FAULTS} == set(CHECKS)
 
 
 def test_a_wider_dtype_is_caught_in_float32(torch64):
-    checks.shapes_are_as_declared(Candidate(broken.WIDER_DTYPE, torch64))
+    claims.shapes_are_as_declared(Candidate(broken.WIDER_DTYPE, torch64))
     narrow = ops_module.load("torch:cpu", "float32")
-    checks.shapes_are_as_declared(Candidate(broken.STE, narrow))
+    claims.shapes_are_as_declared(Candidate(broken.STE, narrow))
     with pytest.raises(AssertionError, match=r"gradient are .*float64, not float32"):
-        checks.shapes_are_as_declared(Candidate(broken.WIDER_DTYPE, narrow))
+        claims.shapes_are_as_declared(Candidate(broken.WIDER_DTYPE, narrow))
 
 
 def test_a_shift_that_the_record_admits_is_not_tested(torch64):
     with pytest.raises(NotApplicableError, match="does not claim shift invariance"):
-        checks.shift_changes_nothing_if_claimed(Candidate(broken.SHIFT_ADMITTED, torch64))
+        invariances.shift_changes_nothing_if_claimed(Candidate(broken.SHIFT_ADMITTED, torch64))
 
 
 def test_an_estimate_that_depends_on_being_compiled_is_caught():
     ops = ops_module.load("jax:cpu", "float64")
-    checks.compiled_equals_eager(Candidate(broken.STE, ops))
+    invariances.compiled_equals_eager(Candidate(broken.STE, ops))
     with pytest.raises(AssertionError, match="compiled differs from eager"):
-        checks.compiled_equals_eager(Candidate(broken.OTHER_WHEN_COMPILED, ops))
+        invariances.compiled_equals_eager(Candidate(broken.OTHER_WHEN_COMPILED, ops))
 
 
 @pytest.mark.parametrize("record", [broken.OTHER_ON_JAX, broken.OTHER_POINTS_ON_JAX], ids=lambda record: record.name)
 def test_a_difference_between_backends_is_caught_by_parity(record):
     first, second = (ops_module.load(name, "float64") for name in ("torch:cpu", "jax:cpu"))
-    found = parity(record, {}, first, second, n=6, k=3, rows=50)
-    assert found.undecided == 0
-    assert found.worst > TOLERANCE["float64"]
+    agreement = parity(record, {}, first, second, n=6, k=3, rows=50)
+    assert agreement.undecided == 0
+    assert agreement.worst > TOLERANCE["float64"]
 
 
-def test_a_sound_estimator_passes_parity():
+def test_a_correct_estimator_passes_parity():
     first, second = (ops_module.load(name, "float64") for name in ("torch:cpu", "jax:cpu"))
-    found = parity(broken.STE, {}, first, second, n=6, k=3, rows=50)
-    assert found.worst <= TOLERANCE["float64"]
-    assert found.differing <= found.undecided < 5
+    agreement = parity(broken.STE, {}, first, second, n=6, k=3, rows=50)
+    assert agreement.worst <= TOLERANCE["float64"]
+    assert agreement.differing <= agreement.undecided < 5
 
 
 def run_pytest(*arguments):
@@ -167,7 +173,7 @@ class TestOnTheCommandLine:
         ("no_such", "unknown estimator 'no_such'; known: exact_enum"),
     ],
 )
-def test_what_is_no_estimator_is_refused_with_its_reason(name, message):
+def test_a_name_without_an_estimator_is_refused_with_its_reason(name, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         get(name)
 

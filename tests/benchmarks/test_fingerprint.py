@@ -42,7 +42,7 @@ CELLS = {
 QUALITY = {name for name in CELLS if not name.startswith("cost")}
 
 
-def forget():
+def clear_caches():
     for cached in (fingerprint_module._hash, fingerprint_module._closure, source_code._parsed, source_code._bindings):
         cached.cache_clear()
 
@@ -54,11 +54,11 @@ def tree(tmp_path, monkeypatch):
         shutil.copytree(folder / top, tmp_path / top, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(fingerprint_module, "_FOLDERS", dict.fromkeys(SOURCES, tmp_path))
     yield tmp_path
-    forget()
+    clear_caches()
 
 
 def fingerprints():
-    forget()
+    clear_caches()
     return {name: fingerprint(cell) for name, cell in CELLS.items()}
 
 
@@ -77,7 +77,7 @@ def replace(file, old, new):
 
 
 class TestNothingIsStale:
-    def test_after_an_estimator_in_a_file_of_its_own(self, tree):
+    def test_after_an_estimator_in_a_new_file(self, tree):
         def add():
             package = tree / "subsetgrad"
             (package / "families" / "new.py").write_text("from .simple import SIMPLE as NEW\n")
@@ -88,7 +88,7 @@ class TestNothingIsStale:
 
         assert stale_after(add) == set()
 
-    def test_after_an_objective_in_a_file_of_its_own(self, tree):
+    def test_after_an_objective_in_a_new_file(self, tree):
         def add():
             package = tree / "benchmarks" / "objectives"
             (package / "new.py").write_text("from .distance import DISTANCE as NEW\n")
@@ -106,7 +106,7 @@ class TestNothingIsStale:
         assert stale_after(edit) == set()
 
     @pytest.mark.parametrize("file", ["commands/run.py", "experiments/figure1.py", "results/store.py", "__main__.py"])
-    def test_after_a_change_of_what_runs_stores_or_lists(self, tree, file):
+    def test_after_a_change_of_commands_experiments_or_the_store(self, tree, file):
         path = tree / "benchmarks" / file
         assert stale_after(lambda: path.write_text(path.read_text() + "\nCHANGED = 1\n")) == set()
 
@@ -133,7 +133,7 @@ def test_a_change_makes_stale_exactly_the_cells_that_use_the_file(tree, file, st
     assert stale_after(lambda: path.write_text(path.read_text() + "\nCHANGED = 1\n")) == stale
 
 
-def test_a_function_of_a_package_s_init_counts_by_itself(tree):
+def test_each_function_of_a_packages_init_counts_separately(tree):
     init = tree / "subsetgrad" / "ops" / "__init__.py"
     assert stale_after(lambda: init.write_text(init.read_text() + "\n\ndef unused():\n    return 1\n")) == set()
     assert stale_after(lambda: replace(init, "    if dtype not in DTYPES:", "    if dtype  in DTYPES:")) == set(CELLS)
@@ -148,19 +148,19 @@ class TestClosure:
                 file.write_text(file.read_text().replace("estimates import", "many_estimates import"))
 
         move()
-        forget()
+        clear_caches()
         assert Unit("benchmarks.quality.many_estimates") in closure(CELLS["simple"])
         moved = tree / "benchmarks" / "quality" / "many_estimates.py"
         assert stale_after(lambda: moved.write_text(moved.read_text() + "\nCHANGED = 1\n")) == QUALITY
 
-    def test_a_module_that_is_gone_is_an_error_and_not_forgotten(self, tree):
+    def test_a_missing_module_is_an_error_and_not_ignored(self, tree):
         (tree / "benchmarks" / "quality" / "estimates.py").unlink()
-        forget()
+        clear_caches()
         with pytest.raises(LookupError, match=r"no module benchmarks\.quality\.estimates"):
             closure(CELLS["simple"])
 
     @pytest.mark.parametrize("name", ["simple", "simple on jax", "imle_sog", "rebar_pl on smooth"])
-    def test_it_holds_every_function_that_a_measurement_runs(self, name):
+    def test_it_contains_every_function_that_a_measurement_runs(self, name):
         cell = CELLS[name]
         called = set()
 
@@ -168,7 +168,7 @@ class TestClosure:
             if event == "call":
                 called.add((frame.f_code.co_filename, frame.f_code.co_qualname.split(".")[0]))
 
-        # A function that an earlier test compiled would run none of its Python code.
+        # A function that an earlier test compiled would not run its Python code again.
         jax.clear_caches()
         estimates.compiled.cache_clear()
         before = sys.getprofile()
@@ -240,7 +240,7 @@ class TestPlugIns:
         cell = cell_of(plug_in.removesuffix(".py").replace("/", ".") + ":MINE")
 
         def fingerprint_now():
-            forget()
+            clear_caches()
             return fingerprint(cell)
 
         first = fingerprint_now()
@@ -249,7 +249,7 @@ class TestPlugIns:
         (tmp_path / helper).write_text("FACTOR = -1.0\n")
         assert fingerprint_now() != first
 
-    def test_a_run_computes_again_after_its_helper_changed(self, tmp_path):
+    def test_a_run_recomputes_after_its_helper_changed(self, tmp_path):
         (tmp_path / "mine.py").write_text(PLUG_IN.format(helper="helper"))
         store = tmp_path / "results.sqlite"
         command = [sys.executable, "-m", "benchmarks", "run", "sweep", "-e", "mine:MINE", "-n", "4", "-k", "2"]

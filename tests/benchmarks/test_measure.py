@@ -1,4 +1,4 @@
-"""The quality of one cell: closed forms of the paper's toy, and metrics that are not defined."""
+"""The quality of one cell: closed forms of the paper's toy problem, and undefined metrics."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ class TestFigureOne:
 
     @pytest.mark.parametrize("seed", SEEDS[:3])
     def test_simple_has_the_mean_and_variance_of_its_closed_form(self, seed):
-        asked, known = question_of("simple", n=10, k=5, objective="distance", seed=seed)
-        law, b = oracles.enumerated(asked.problem.theta, 5), asked.problem.parameters["b"]
-        found = exact_moments(*asked, stacked(known))
-        np.testing.assert_allclose(found.mean, 2 * law.covariance @ (law.marginals - b), atol=1e-12)
+        question, gradients = question_of("simple", n=10, k=5, objective="distance", seed=seed)
+        law, b = oracles.enumerated(question.problem.theta, 5), question.problem.parameters["b"]
+        moments = exact_moments(*question, stacked(gradients))
+        np.testing.assert_allclose(moments.mean, 2 * law.covariance @ (law.marginals - b), atol=1e-12)
         rows = values_of(cell_of("simple", seed=seed))
         expected = 4 * np.trace(np.linalg.matrix_power(law.covariance, 3))
         assert rows["total_variance"].value == pytest.approx(expected, rel=1e-10)
         assert rows["total_variance"].exact and rows["total_variance"].std_error == 0
 
     def test_straight_through_has_four_times_the_variance_of_z(self):
-        asked, _ = question_of("ste", n=10, k=5, objective="distance", seed=1234)
-        law = oracles.enumerated(asked.problem.theta, 5)
+        question, _ = question_of("ste", n=10, k=5, objective="distance", seed=1234)
+        law = oracles.enumerated(question.problem.theta, 5)
         assert values_of(cell_of("ste"))["total_variance"].value == pytest.approx(4 * np.trace(law.covariance))
 
     def test_the_published_values_of_ten_seeds_come_out(self):
-        # Exact rows of both notebooks' toy, worked out by enumeration: bias, variance and error, means over ten seeds.
+        # Bias, variance and error of the notebooks' toy problem: exact values by enumeration, averaged over ten seeds.
         golden = {"simple": (0.0368, 0.0123, 0.2468), "sfe": (0.0, 0.1312, 0.9988), "ste": (0.1897, 0.0076, 0.3357)}
         for name, expected in golden.items():
             rows = [values_of(cell_of(name, seed=seed)) for seed in SEEDS]
@@ -61,8 +61,8 @@ class TestFigureOne:
         assert {metric: rows[metric].value for metric in zero} == dict.fromkeys(zero, 0.0)
         assert rows["descent_probability"].value == pytest.approx(1)
 
-    def test_sampling_continues_what_is_exact_beyond_enumeration(self):
-        # Beyond enumeration the affine path gives the exact gradient; on the linear extension SIMPLE always hits it.
+    def test_beyond_enumeration_moments_are_sampled(self):
+        # The exact gradient of an affine objective needs no enumeration, and on the linear extension SIMPLE equals it.
         rows = values_of(cell_of("simple", n=30, k=10, extension="linear", replicates=200))
         assert not rows["bias"].exact
         assert rows["relative_bias"].value < 1e-6 and rows["total_variance"].value < 1e-20
@@ -70,16 +70,18 @@ class TestFigureOne:
 
 class TestUndefined:
     @pytest.mark.parametrize("name", ["simple", "imle_gumbel"])
-    def test_without_a_choice_no_metric_is_defined(self, name):
+    def test_with_a_single_subset_every_metric_is_undefined(self, name):
         rows = measure.quality_of(cell_of(name, n=5, k=5, replicates=200))
         assert {row.metric for row in rows} == set(QUALITY_METRICS)
         assert {(row.value, row.std_error, row.exact) for row in rows} == {(None, None, False)}
 
-    def test_without_an_exact_gradient_the_cell_says_so(self):
-        with pytest.raises(ValueError, match="n=40, k=20: no exact gradient of smooth within reach; use a smaller n"):
+    def test_without_an_exact_gradient_the_cell_fails(self):
+        with pytest.raises(
+            ValueError, match="n=40, k=20: the exact gradient of smooth cannot be computed; use a smaller n"
+        ):
             measure.quality_of(cell_of("simple", n=40, k=20, objective="smooth", extension="direct"))
 
-    def test_a_law_out_of_reach_leaves_the_other_target(self):
+    def test_a_target_without_an_exact_gradient_leaves_the_other(self):
         rows = measure.quality_of(cell_of("softsub", n=30, k=3, replicates=200))
         by_target = {target: [r.value for r in rows if r.target == target] for target in {r.target for r in rows}}
         assert set(by_target["plackett_luce"]) == {None}

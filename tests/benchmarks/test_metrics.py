@@ -1,4 +1,4 @@
-"""Quality metrics against their definitions, looped over a small law."""
+"""Quality metrics against their definitions, as sums over a small law."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cosine(a, b):
 
 
 def by_definition(values, weights, reference):
-    """Returns the metrics as the documents define them, one outcome after another."""
+    """Returns the metrics by their definitions, as sums over the outcomes."""
     pairs = list(zip(values.tolist(), weights.tolist(), strict=True))
     mean = [sum(w * g[i] for g, w in pairs) for i in range(3)]
     to_mean = [cosine(g, mean) for g, _ in pairs]
@@ -62,13 +62,13 @@ class TestQuality:
     def test_it_is_the_definition_over_a_discrete_law(self, target):
         values, weights = small_law()
         references = np.stack([REFERENCE, OTHER])
-        found = quality(Moments.of(values, weights, references), references[target], target, 1000, exact=True)
+        computed = quality(Moments.of(values, weights, references), references[target], target, 1000, exact=True)
         expected = by_definition(values, weights, references[target])
-        assert set(found) - {SQUARED} == set(QUALITY_METRICS) == {*expected, "bias_raw", "bias_floor"}
+        assert set(computed) - {SQUARED} == set(QUALITY_METRICS) == {*expected, "bias_raw", "bias_floor"}
         for metric, value in expected.items():
-            assert float(found[metric]) == pytest.approx(value, rel=1e-12, abs=1e-14), metric
+            assert float(computed[metric]) == pytest.approx(value, rel=1e-12, abs=1e-14), metric
 
-    def test_leading_axes_are_as_many_laws(self):
+    def test_each_index_of_leading_axes_is_a_law(self):
         laws = [small_law(seed=seed) for seed in range(4)]
         moments = [Moments.of(values, weights, REFERENCE[None]) for values, weights in laws]
         stacked = Moments(**{name: np.stack([getattr(m, name) for m in moments]) for name in vars(moments[0])})
@@ -79,22 +79,24 @@ class TestQuality:
 
     def test_the_cosine_with_zero_counts_as_zero(self):
         moments = Moments.of(np.zeros((2, 3)), np.array([0.5, 0.5]), REFERENCE[None])
-        found = quality(moments, REFERENCE, 0, 1000, exact=True)
+        computed = quality(moments, REFERENCE, 0, 1000, exact=True)
         expected = {"bias": 1, "variance": 0, "error": 1, "error_std": 0, "zero_probability": 1, "relative_bias": 1}
         expected |= {"total_variance": 0, "relative_mse": 1, "descent_probability": 0}
-        assert {metric: float(found[metric]) for metric in expected} == expected
-        assert math.isnan(found["bias_floor"]) and math.isnan(found["bias_raw"])
+        assert {metric: float(computed[metric]) for metric in expected} == expected
+        assert math.isnan(computed["bias_floor"]) and math.isnan(computed["bias_raw"])
 
-    def test_a_mean_of_zero_is_at_a_right_angle_though_no_estimate_is(self):
+    def test_a_mean_of_zero_counts_as_a_right_angle(self):
         values = np.stack([REFERENCE, -REFERENCE])
-        found = quality(Moments.of(values, np.array([0.5, 0.5]), REFERENCE[None]), REFERENCE, 0, 1000, exact=True)
-        assert float(found["bias"]) == 1 and float(found["error"]) == pytest.approx(1)
-        assert float(found["error_std"]) == pytest.approx(1)
+        computed = quality(Moments.of(values, np.array([0.5, 0.5]), REFERENCE[None]), REFERENCE, 0, 1000, exact=True)
+        assert float(computed["bias"]) == 1 and float(computed["error"]) == pytest.approx(1)
+        assert float(computed["error_std"]) == pytest.approx(1)
 
     def test_the_wrong_sign_has_bias_two(self):
-        found = quality(Moments.of(-3 * REFERENCE[None], np.ones(1), REFERENCE[None]), REFERENCE, 0, 1000, exact=True)
-        assert float(found["bias"]) == pytest.approx(2, abs=1e-15)
-        assert float(found["relative_bias"]) == pytest.approx(4)
+        computed = quality(
+            Moments.of(-3 * REFERENCE[None], np.ones(1), REFERENCE[None]), REFERENCE, 0, 1000, exact=True
+        )
+        assert float(computed["bias"]) == pytest.approx(2, abs=1e-15)
+        assert float(computed["relative_bias"]) == pytest.approx(4)
 
     @pytest.mark.parametrize("scale", [1e-3, 1e3])
     def test_directions_do_not_depend_on_the_scale_of_the_estimate(self, scale):
@@ -110,36 +112,36 @@ class TestQuality:
         angle = 1e-9
         tilted = np.array([[math.cos(angle), math.sin(angle), 0.0]])
         towards = np.array([1.0, 0.0, 0.0])
-        found = quality(Moments.of(tilted, np.ones(1), towards[None]), towards, 0, 1000, exact=True)
-        assert float(found["bias"]) == pytest.approx(angle**2 / 2, rel=1e-6)
-        assert 1 - math.cos(angle) == 0  # the naive form sees nothing
+        computed = quality(Moments.of(tilted, np.ones(1), towards[None]), towards, 0, 1000, exact=True)
+        assert float(computed["bias"]) == pytest.approx(angle**2 / 2, rel=1e-6)
+        assert 1 - math.cos(angle) == 0  # the naive form loses the angle
 
 
 class TestRawBias:
-    def test_the_expected_raw_bias_is_what_averages_of_so_many_replicates_show(self):
-        values, weights = small_law()  # far from OTHER in direction: a floor alone explains little
+    def test_the_expected_raw_bias_is_the_mean_over_many_samples_of_replicates(self):
+        values, weights = small_law()  # its mean points far away from OTHER, so the floor explains little
         replicates, repetitions = 200, 400_000
         predicted = quality(Moments.of(values, weights, OTHER[None]), OTHER, 0, replicates, exact=True)
         counts = np.random.default_rng(0).multinomial(replicates, weights, size=repetitions)
         means = counts @ values / replicates
         cosines = means @ OTHER / np.linalg.norm(means, axis=-1) / np.linalg.norm(OTHER)
-        seen, std_error = np.mean(1 - cosines), np.std(cosines) / math.sqrt(repetitions)
+        average, std_error = np.mean(1 - cosines), np.std(cosines) / math.sqrt(repetitions)
         next_order = 5 / replicates * abs(float(predicted["bias_raw"] - predicted["bias"]))
-        assert abs(seen - predicted["bias_raw"]) < 4 * std_error + next_order
-        # Neither the law's own bias nor that and the floor, which is for unbiased estimates, is what is seen.
-        assert abs(seen - predicted["bias"]) > 4 * std_error + next_order
-        assert abs(seen - predicted["bias"] - predicted["bias_floor"]) > 4 * std_error + next_order
+        assert abs(average - predicted["bias_raw"]) < 4 * std_error + next_order
+        # The bias of the law differs from the average, also with the floor added, which is right without bias only.
+        assert abs(average - predicted["bias"]) > 4 * std_error + next_order
+        assert abs(average - predicted["bias"] - predicted["bias_floor"]) > 4 * std_error + next_order
 
-    def test_for_an_unbiased_estimate_it_is_the_floor(self):
+    def test_for_an_unbiased_estimate_it_equals_the_floor(self):
         values, weights = small_law()
         reference = weights @ values
-        found = quality(Moments.of(values, weights, reference[None]), reference, 0, 1000, exact=True)
-        assert float(found["bias"]) == pytest.approx(0, abs=1e-30)
-        assert float(found["bias_raw"]) == pytest.approx(float(found["bias_floor"]), rel=1e-9)
+        computed = quality(Moments.of(values, weights, reference[None]), reference, 0, 1000, exact=True)
+        assert float(computed["bias"]) == pytest.approx(0, abs=1e-30)
+        assert float(computed["bias_raw"]) == pytest.approx(float(computed["bias_floor"]), rel=1e-9)
         covariance = np.cov(values.T, aweights=weights, ddof=0)
         across = np.eye(3) - np.outer(reference, reference) / (reference @ reference)
         by_hand = np.trace(across @ covariance) / (2 * 1000 * reference @ reference)
-        assert float(found["bias_floor"]) == pytest.approx(by_hand, rel=1e-9)
+        assert float(computed["bias_floor"]) == pytest.approx(by_hand, rel=1e-9)
 
 
 def values_of(rows, target="here"):
@@ -152,10 +154,10 @@ class TestMeasurements:
         rows = exact_measurements(
             Moments.of(noisy[None], np.ones(1), REFERENCE[None]), {"here": REFERENCE}, 1000, 2.2e-16
         )
-        found = values_of(rows)
+        computed = values_of(rows)
         zero = "bias bias_raw bias_floor variance error error_std relative_bias total_variance relative_mse".split()
-        assert {metric: found[metric] for metric in zero} == dict.fromkeys(zero, 0.0)
-        assert found["zero_probability"] == 0 and found["descent_probability"] == 1
+        assert {metric: computed[metric] for metric in zero} == dict.fromkeys(zero, 0.0)
+        assert computed["zero_probability"] == 0 and computed["descent_probability"] == 1
         assert all(row.exact and row.std_error == 0 for row in rows)
 
     def test_a_small_true_bias_is_not_set_to_zero(self):
@@ -180,7 +182,7 @@ class TestMeasurements:
             assert set(values_of(rows, "nowhere").values()) == {None}
             assert None not in values_of(rows).values()
 
-    def test_the_standard_error_of_a_mean_is_the_batches_spread(self):
+    def test_the_standard_error_of_a_mean_is_that_of_the_batches(self):
         gradients = np.random.default_rng(1).normal(size=(50, 20, 3)) + REFERENCE
         weights = np.full(20, 1 / 20)
         parts = [Moments.of(batch, weights, REFERENCE[None]) for batch in gradients]
@@ -190,22 +192,24 @@ class TestMeasurements:
         assert rows["descent_probability"].value == pytest.approx(descents.mean())
         assert rows["descent_probability"].std_error == pytest.approx(descents.std(ddof=1) / math.sqrt(50))
         assert not rows["bias"].exact
-        # Of 1000 replicates, the unbiased variance.
+        # The total variance is the unbiased one of the 1000 replicates.
         flat = gradients.reshape(-1, 3)
         assert rows["total_variance"].value == pytest.approx(flat.var(axis=0, ddof=1).sum(), rel=1e-9)
 
 
-def test_a_relative_bias_at_its_floor_and_an_event_never_seen_are_not_certain():
+def test_a_relative_bias_of_0_and_an_event_without_a_replicate_have_standard_errors():
     rng = np.random.default_rng(3)
     reference = np.array([1.0, -1.0, 0.5])
-    draws = reference + rng.normal(size=(100, 20, 3))  # unbiased: its debiased square is below 0 for this seed
+    draws = reference + rng.normal(size=(100, 20, 3))  # unbiased; the debiased square is below 0 for this seed
     parts = [Moments.of(batch, np.full(20, 1 / 20), reference[None]) for batch in draws]
     batches = Moments(**{name: np.stack([getattr(part, name) for part in parts]) for name in vars(parts[0])})
     rows = {row.metric: row for row in sampled_measurements(batches, {"conditional_poisson": reference}, 2000)}
     relative = rows["relative_bias"]
     assert relative.value == 0
-    # Of 2000 draws of unit variance the square of the bias has the spread √6/2000 of a χ² of three coordinates.
+    # The square of the bias of 2000 draws with unit variance is a χ² of 3 coordinates over 2000: spread √6/2000.
     expected = math.sqrt(math.sqrt(6) / 2000 / (reference @ reference))
-    assert relative.std_error == pytest.approx(expected, rel=0.2)  # 100 batches know it to 1/√200 or so
+    assert relative.std_error == pytest.approx(
+        expected, rel=0.2
+    )  # from 100 batches it has a relative error of about 1/√200
     assert rows["zero_probability"].value == 0
     assert rows["zero_probability"].std_error == pytest.approx(1 / 2000)

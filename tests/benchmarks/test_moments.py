@@ -22,21 +22,21 @@ from subsetgrad import ops as ops_module
 class TestSampledAgainstExact:
     @pytest.mark.parametrize("name", ["simple", "sfe", "ste", "rloo", "simple_f"])
     def test_every_metric_agrees_within_its_standard_error(self, name):
-        asked, known = question_of(name)
-        assert has_exact(*asked[:2])
-        finite, sampled = exact_rows(asked, known), sampled_rows(asked, known)
+        question, references = question_of(name)
+        assert has_exact(*question[:2])
+        finite, sampled = exact_rows(question, references), sampled_rows(question, references)
         assert list(finite) == list(sampled) == QUALITY_METRICS
         for metric, row in sampled.items():
             assert finite[metric].exact and not row.exact
-            # relative_bias is a root floored at 0: near 0 only its size is known, not its sign.
+            # relative_bias is a root that is floored at 0, so near 0 its error has one sign only.
             slack = 3 * row.std_error if metric == "relative_bias" and finite[metric].value == 0 else 0.0
             gap = abs(row.value - finite[metric].value)
             assert gap <= 5 * row.std_error + slack + 1e-12, (metric, row, finite[metric])
 
-    def test_the_metrics_of_another_estimator_do_not_agree(self):
-        asked, known = question_of("simple_f", step_size=2.5)
+    def test_the_metrics_of_another_step_size_do_not_agree(self):
+        question, references = question_of("simple_f", step_size=2.5)
         other, _ = question_of("simple_f", step_size=1.0)
-        finite, sampled = exact_rows(other, known), sampled_rows(asked, known)
+        finite, sampled = exact_rows(other, references), sampled_rows(question, references)
         assert abs(sampled["bias"].value - finite["bias"].value) > 5 * sampled["bias"].std_error
         assert abs(sampled["total_variance"].value - finite["total_variance"].value) > 5 * (
             sampled["total_variance"].std_error
@@ -44,45 +44,45 @@ class TestSampledAgainstExact:
 
     def test_estimates_without_randomness_have_one_outcome(self):
         for name in ("exact_enum", "marginal_pass"):
-            asked, known = question_of(name)
-            assert has_exact(*asked[:2])
-            rows = exact_rows(asked, known)
+            question, references = question_of(name)
+            assert has_exact(*question[:2])
+            rows = exact_rows(question, references)
             assert rows["total_variance"].value == rows["variance"].value == 0
         assert exact_rows(*question_of("exact_enum"))["bias"].value == 0
 
     def test_probabilities_of_all_outcomes_sum_to_one_and_give_the_mean(self):
-        asked, _ = question_of("simple_f", n=5, k=2)
-        ((gradients, weights),) = moments.outcomes(*asked)
+        question, _ = question_of("simple_f", n=5, k=2)
+        ((gradients, weights),) = moments.outcomes(*question)
         assert gradients.shape == (100, 5)
-        # By hand: z from the law of θ, then z′ from that of θ − λ∇f(z), and the difference of the two.
-        law = oracles.enumerated(asked.problem.theta, 2)
+        # The definition: z from the law of θ, z′ from that of θ − λ∇f(z), and the difference z − z′.
+        law = oracles.enumerated(question.problem.theta, 2)
         f, mean = objectives.get("smooth").extensions["direct"], np.zeros(5)
         for z, p in zip(law.states, law.probabilities, strict=True):
-            slope = oracles.finite_difference(lambda x: float(f(np, x, asked.problem.parameters)), z)
-            mean += p * (z - oracles.enumerated(asked.problem.theta - 2.5 * slope, 2).marginals)
+            slope = oracles.finite_difference(lambda x: float(f(np, x, question.problem.parameters)), z)
+            mean += p * (z - oracles.enumerated(question.problem.theta - 2.5 * slope, 2).marginals)
         assert weights.sum() == pytest.approx(1)
         np.testing.assert_allclose(weights @ gradients, mean, atol=1e-8)
 
 
 class TestNoGradient:
-    """P(ĝ = 0) counts what is 0 but for rounding, and no gradient that is small."""
+    """P(ĝ = 0) counts estimates that are 0 up to rounding, and no small ones."""
 
-    def test_a_steep_relaxation_s_small_gradients_count_beside_its_large_ones(self):
-        # At temperature 0.03 every seventh gradient is below 1e-6 of the largest, and none is 0.
+    def test_small_gradients_of_a_steep_relaxation_are_not_set_to_0(self):
+        # At this temperature every seventh gradient is below 1e-6 of the largest, and none is 0.
         ops = ops_module.load("torch:cpu", "float32")
         question = question_about(get("softsub"), n=10, k=5, objective="distance", temperature=0.03)
-        asked = question._replace(ops=ops)
-        gradients, _ = estimates.gradients(*asked, asked.draws(NoiseSource(0), 2000, 0), 2000, None, raw=True)
+        narrow = question._replace(ops=ops)
+        gradients, _ = estimates.gradients(*narrow, narrow.draws(NoiseSource(0), 2000, 0), 2000, None, raw=True)
         size = np.abs(gradients).max(axis=-1)
         assert (size > 0).all() and (size < 1e-6 * size.max()).mean() > 0.1
 
     @pytest.mark.parametrize("dtype", ["float32", "float64"])
     @pytest.mark.parametrize("objective", ["coverage", "network"])
-    def test_equal_subsets_have_none_whatever_a_compiler_makes_of_their_values(self, objective, dtype):
-        asked = question_about(get("rloo"), n=6, k=1, objective=objective, seed=1234)
-        on_jax = asked._replace(ops=ops_module.load("jax:cpu", dtype))
+    def test_equal_subsets_give_0_on_every_compiler(self, objective, dtype):
+        question = question_about(get("rloo"), n=6, k=1, objective=objective, seed=1234)
+        on_jax = question._replace(ops=ops_module.load("jax:cpu", dtype))
         finite = moments.exact_moments(*on_jax, np.ones((1, 6)))
-        chance = np.exp(asked.problem.theta) / np.exp(asked.problem.theta).sum()
+        chance = np.exp(question.problem.theta) / np.exp(question.problem.theta).sum()
         assert finite.zero == pytest.approx(np.sum(chance**2), rel=1e-5)
 
 
@@ -92,10 +92,10 @@ REPEATS, SMALL = 40, 2000
 @cache
 def repeated(name, objective="distance"):
     """Returns per metric the values and standard errors of `REPEATS` runs of R=2000, and the exact values."""
-    asked, known = question_of(name, objective=objective)
-    runs = [sampled_rows(asked, known, SMALL, seed) for seed in range(REPEATS)]
+    question, references = question_of(name, objective=objective)
+    runs = [sampled_rows(question, references, SMALL, seed) for seed in range(REPEATS)]
     columns = {m: np.array([(run[m].value, run[m].std_error) for run in runs]).T for m in QUALITY_METRICS}
-    return columns, {metric: row.value for metric, row in exact_rows(asked, known, SMALL).items()}
+    return columns, {metric: row.value for metric, row in exact_rows(question, references, SMALL).items()}
 
 
 class TestStandardErrors:
@@ -105,19 +105,19 @@ class TestStandardErrors:
         for metric in ("variance", "error", "error_std", "total_variance", "relative_mse", "descent_probability"):
             values, claimed = columns[metric]
             if np.ptp(values) < 1e-12:
-                continue  # the same in every run, as the descent probability of a sure descent
+                continue  # the same in every run, for example a descent probability of 1
             ratio = values.std(ddof=1) / claimed.mean()
-            # The spread of 40 values has a relative error of 1/√78 = 0.11; 3.5 of them on either side.
+            # The spread of 40 values has a relative error of 1/√78 = 0.11, and 3.5 of these are allowed.
             assert 0.6 < ratio < 1.4, (metric, ratio)
 
-    def test_they_are_the_spread_of_a_debiased_bias(self):
+    def test_that_of_the_debiased_bias_is_its_spread_over_seeds(self):
         columns, _ = repeated("simple")
         values, claimed = columns["bias"]
         assert 0.6 < values.std(ddof=1) / claimed.mean() < 1.4
 
-    def test_the_square_root_of_replicates_rules_them(self):
-        asked, known = question_of("sfe", objective="distance")
-        few, many = (sampled_rows(asked, known, count)["error"].std_error for count in (2_000, 32_000))
+    def test_they_fall_with_the_square_root_of_replicates(self):
+        question, references = question_of("sfe", objective="distance")
+        few, many = (sampled_rows(question, references, count)["error"].std_error for count in (2_000, 32_000))
         assert few / many == pytest.approx(4, rel=0.3)
 
 
@@ -131,10 +131,10 @@ class TestBias:
             return abs(values.mean()) / (values.std(ddof=1) / math.sqrt(REPEATS))
 
         assert errors_from_zero(debiased) < 4
-        assert errors_from_zero(raw) > 6  # the twin without the jackknife fails the line above; about 8 are expected
+        assert errors_from_zero(raw) > 6  # without the jackknife the line above would fail; about 8 are expected
         assert raw.mean() > 5 * abs(debiased.mean())
 
-    def test_the_floor_and_the_expected_raw_bias_predict_what_is_seen(self):
+    def test_the_floor_and_the_expected_raw_bias_predict_the_sampled_ones(self):
         columns, finite = repeated("sfe")
         raw, floor = columns["bias_raw"][0], columns["bias_floor"][0]
         std_error = raw.std(ddof=1) / math.sqrt(REPEATS)
@@ -143,7 +143,7 @@ class TestBias:
         assert abs(raw.mean() - floor.mean()) < 4 * std_error
         assert floor.mean() == pytest.approx(finite["bias_floor"], rel=0.1)
 
-    def test_of_a_biased_estimator_it_is_the_exact_one(self):
+    def test_of_a_biased_estimator_it_agrees_with_the_exact_one(self):
         columns, finite = repeated("simple")
         values = columns["bias"][0]
         assert finite["bias"] > 1e-3

@@ -1,4 +1,4 @@
-"""Imports as read from the source: an `__init__` counts by the names that are taken from it, and never as a whole."""
+"""Imports as read from the source: of a package's `__init__`, only the names that are imported from it count."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def closure(sources, code, tmp_path):
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from lib import first", set()),
     ],
 )
-def test_an_import_counts_by_the_names_it_takes(sources, tmp_path, code, expected):
+def test_an_import_depends_on_the_names_it_takes(sources, tmp_path, code, expected):
     assert closure(sources, code, tmp_path) == expected
 
 
-def test_a_package_that_is_passed_on_counts_with_all_its_names(sources, tmp_path):
+def test_a_package_that_is_used_as_a_value_counts_with_all_its_names(sources, tmp_path):
     assert "lib.two:*" in closure(sources, "from lib import two\nprint(two)", tmp_path)
 
 
-def test_a_name_behind_a_star_counts_with_all_names(sources, tmp_path):
+def test_a_name_from_a_star_import_counts_with_all_names(sources, tmp_path):
     assert {"lib:*", "lib.three"} <= closure(sources, "from lib import fourth", tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The results store: what is saved comes back in rows of known columns, under keys that last, until it is forgotten."""
+"""The results store: saved results come back as rows, under keys that do not change, until they are removed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from stored import CELL, MEASURED, differing, save
 from benchmarks.results.names import COLUMNS
 from benchmarks.results.store import Store
 
-CONTRACT = (  # of a row, as `export` prints it
+FIRST_COLUMNS = (  # of a row, as `export` prints it; scripts of users may depend on their order
     "experiment estimator params law target objective extension logits n k seed samples replicates backend device "
     "dtype metric value std_error exact status cell run"
 ).split()
 
 
 class TestRows:
-    def test_the_columns_are_the_contract_the_reason_and_those_of_time(self, opened):
-        assert [*CONTRACT, "reason", "batch", "mode", "threads", "environment", "kind"] == COLUMNS
+    def test_the_columns_are_in_this_order(self, opened):
+        assert [*FIRST_COLUMNS, "reason", "batch", "mode", "threads", "environment", "kind"] == COLUMNS
         view = opened._connection.execute("SELECT * FROM rows")
         assert [column[0] for column in view.description] == COLUMNS
 
-    def test_what_is_saved_comes_back(self, opened):
+    def test_saved_results_come_back_as_rows(self, opened):
         save(opened, CELL)
         opened.enrol("figure1", [CELL])
         rows = opened.rows()
@@ -40,7 +40,7 @@ class TestRows:
             assert (row["experiment"], row["law"], row["status"]) == ("figure1", "conditional_poisson", "ok")
             assert (row["cell"], row["run"], row["reason"]) == (CELL.key, "run-1", "")
 
-    def test_a_new_process_reads_them(self, opened):
+    def test_a_second_connection_reads_them(self, opened):
         save(opened, CELL)
         opened.enrol("figure1", [CELL])
         with Store(opened.path) as again:
@@ -53,11 +53,11 @@ class TestRows:
         assert (row["status"], row["reason"]) == ("failed", "ValueError: no such luck")
         assert (row["metric"], row["value"], row["exact"], row["estimator"]) == ("", None, 0, "simple")
 
-    def test_an_unknown_cell_has_no_row(self, opened):
+    def test_a_cell_without_a_result_has_no_row(self, opened):
         opened.enrol("figure1", [CELL])
         assert opened.rows() == []
 
-    def test_a_later_result_replaces_an_earlier_one_whole(self, opened):
+    def test_a_later_result_replaces_all_of_an_earlier_one(self, opened):
         opened.enrol("figure1", [CELL])
         save(opened, CELL)
         save(opened, CELL, [], reason="KeyError: gone")
@@ -69,14 +69,14 @@ class TestRows:
         save(opened, CELL, MEASURED[:1])
         opened.enrol("figure1", [CELL])
         opened.enrol("sweep", [CELL])
-        opened.enrol("sweep", [CELL])  # once more changes nothing
+        opened.enrol("sweep", [CELL])  # a second time changes nothing
         assert [row["experiment"] for row in opened.rows()] == ["figure1", "sweep"]
         assert [row["experiment"] for row in opened.rows("sweep")] == ["sweep"]
         assert opened.rows("figure3") == []
         count = opened._connection.execute("SELECT count(*) FROM cell").fetchone()
         assert count == (1,)
 
-    def test_rows_come_in_one_order_however_they_were_saved(self, opened):
+    def test_the_order_of_rows_does_not_depend_on_the_order_of_saving(self, opened):
         cells = [cell_of(name, seed=seed, n=n) for name in ("ste", "simple") for seed in (3, 11, 2) for n in (10, 9)]
         for cell in cells:
             save(opened, cell)
@@ -87,19 +87,19 @@ class TestRows:
 
 class TestKeys:
     @pytest.mark.parametrize("field", [field.name for field in fields(CELL)])
-    def test_every_field_of_a_cell_counts(self, field):
+    def test_it_depends_on_every_field_of_a_cell(self, field):
         assert differing(CELL, field).key != CELL.key
 
     def test_it_is_the_same_in_every_process_and_version(self):
-        # A result is found again only under its key. Whoever changes `schema` or the fields changes this one, too.
+        # A change of `schema` or of the fields changes the key, and stored results are then computed again.
         assert cell_of("simple").key == "46670daf88a404833e90"
 
-    def test_an_integer_and_a_float_parameter_differ(self):
+    def test_an_integer_and_a_float_parameter_give_different_keys(self):
         assert cell_of("simple", {"x": 1}).key != cell_of("simple", {"x": 1.0}).key
 
 
 class TestForgetting:
-    def test_an_estimator_leaves_one_experiment_and_stays_in_the_other(self, opened):
+    def test_an_estimator_is_removed_from_one_experiment_only(self, opened):
         other = cell_of("sfe")
         for cell in (CELL, other):
             save(opened, cell)
@@ -112,7 +112,7 @@ class TestForgetting:
         }
         assert opened.forget("figure1", "simple") == 0
 
-    def test_a_cell_of_no_experiment_is_computed_again(self, opened):
+    def test_a_cell_that_is_in_no_experiment_is_deleted(self, opened):
         save(opened, CELL)
         opened.enrol("figure1", [CELL])
         opened.forget("figure1", "simple")

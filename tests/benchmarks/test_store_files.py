@@ -1,4 +1,4 @@
-"""The file of a results store: nothing acknowledged is lost, other files are left alone."""
+"""The file of a results store: no saved cell is lost, and files of other kinds are not changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.results.store import VERSION, Store
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_store_of_another_version_is_refused_and_left_alone(opened):
+def test_a_store_of_another_version_is_refused_and_not_changed(opened):
     save(opened, CELL)
     opened._connection.execute(f"PRAGMA user_version = {VERSION - 1}")
     with pytest.raises(
@@ -47,7 +47,7 @@ with Store(sys.argv[1]) as store:
 
 
 class TestDurability:
-    def test_a_kill_loses_no_acknowledged_cell(self, tmp_path):
+    def test_a_kill_loses_no_saved_cell(self, tmp_path):
         path = tmp_path / "results.sqlite"
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -55,21 +55,21 @@ class TestDurability:
             for _ in range(60):
                 writer.stdout.readline()
             writer.send_signal(signal.SIGKILL)
-            acknowledged = 60 + len([line for line in writer.stdout.read().split("\n") if line])
+            saved = 60 + len([line for line in writer.stdout.read().split("\n") if line])
         assert writer.returncode == -signal.SIGKILL
         with Store(path) as opened:
             rows = opened.rows()
-            assert opened.done().keys() >= {cell_of("simple", seed=seed).key for seed in range(acknowledged)}
+            assert opened.done().keys() >= {cell_of("simple", seed=seed).key for seed in range(saved)}
             assert opened._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         by_seed = {}
         for row in rows:
             by_seed.setdefault(row["seed"], []).append(row["value"])
-        # Every cell is there whole or not at all.
-        assert set(range(acknowledged)) <= set(by_seed) <= set(range(acknowledged + 1))
+        # Every cell has all its rows or none.
+        assert set(range(saved)) <= set(by_seed) <= set(range(saved + 1))
         for seed, values in by_seed.items():
             assert sorted(values) == [seed + i / 8 for i in range(11)]
 
-    def test_a_reader_looks_on_while_a_writer_writes(self, opened):
+    def test_a_reader_can_read_while_a_writer_writes(self, opened):
         save(opened, CELL)
         with Store(opened.path) as reader:
             opened.enrol("figure1", [CELL])
@@ -80,7 +80,7 @@ class TestDurability:
     @pytest.mark.parametrize(
         "content", [b"not a database, though it is long enough to be taken for one" * 20, b"x", b"SQLite"]
     )
-    def test_a_file_that_is_no_store_is_refused_and_left_alone(self, tmp_path, content):
+    def test_a_file_that_is_not_a_store_is_refused_and_not_changed(self, tmp_path, content):
         path = tmp_path / "notes.txt"
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"notes\.txt is not a results store .*; name another file with --store"):

@@ -1,4 +1,4 @@
-"""Exact gradients against closed forms and differences of enumerated means; the objectives keep their word."""
+"""Exact gradients against closed forms and finite differences; objectives have the degree and forms they declare."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class TestExactGradient:
         k = n // 2
         problem = problem_of("distance", n, k, "square")
         theta, b = problem.theta, problem.parameters["b"]
-        found = gradient(Law("conditional_poisson"), problem, torch64)
-        # The covariance, from marginals of the recursion in log space: ∂μ_j/∂θ·b by a difference along b.
+        computed = gradient(Law("conditional_poisson"), problem, torch64)
+        # Cov z · b is the derivative of the marginals along b, here a finite difference of the recursion in log space.
         step = 1e-5
         up, down = (oracles.log_space(theta + sign * step * b, k)[1] for sign in (1, -1))
-        np.testing.assert_allclose(found, -2 * (up - down) / (2 * step), atol=2e-9)
+        np.testing.assert_allclose(computed, -2 * (up - down) / (2 * step), atol=2e-9)
         if n == 10:
-            np.testing.assert_allclose(found, -2 * oracles.enumerated(theta, k).covariance @ b, atol=1e-13)
+            np.testing.assert_allclose(computed, -2 * oracles.enumerated(theta, k).covariance @ b, atol=1e-13)
 
     @pytest.mark.parametrize("name", [objective.name for objective in objectives.OBJECTIVES])
     def test_of_the_conditional_poisson_it_is_the_slope_of_the_enumerated_mean(self, torch64, name):
@@ -55,8 +55,8 @@ class TestExactGradient:
             law = oracles.enumerated(logits, 3)
             return mean_of(problem, law.probabilities, law.states)
 
-        found = gradient(Law("conditional_poisson"), problem, torch64)
-        np.testing.assert_allclose(found, oracles.finite_difference(mean, problem.theta), atol=1e-8)
+        computed = gradient(Law("conditional_poisson"), problem, torch64)
+        np.testing.assert_allclose(computed, oracles.finite_difference(mean, problem.theta), atol=1e-8)
 
     @pytest.mark.parametrize("name", ["distance", "smooth"])
     def test_of_plackett_luce_it_is_the_slope_over_all_orders(self, torch64, name):
@@ -66,11 +66,11 @@ class TestExactGradient:
         def mean(logits):
             return mean_of(problem, oracles.plackett_luce_probabilities(logits, 3), states)
 
-        found = gradient(Law("plackett_luce"), problem, torch64)
-        np.testing.assert_allclose(found, oracles.finite_difference(mean, problem.theta), atol=1e-8)
+        computed = gradient(Law("plackett_luce"), problem, torch64)
+        np.testing.assert_allclose(computed, oracles.finite_difference(mean, problem.theta), atol=1e-8)
 
     @pytest.mark.parametrize("law", ["conditional_poisson", "plackett_luce"])
-    def test_of_f_at_the_mean_it_is_the_slope_of_that(self, torch64, law):
+    def test_of_f_at_the_mean_it_is_its_slope(self, torch64, law):
         problem = problem_of("smooth", 5, 2)
         states = oracles.subsets_of(5, 2)
 
@@ -79,8 +79,8 @@ class TestExactGradient:
                 return float(value_of(problem, oracles.plackett_luce_probabilities(logits, 2) @ states))
             return float(value_of(problem, oracles.enumerated(logits, 2).marginals))
 
-        found = gradient(Law(law, "f_of_mean"), problem, torch64)
-        np.testing.assert_allclose(found, oracles.finite_difference(at_the_mean, problem.theta), atol=1e-8)
+        computed = gradient(Law(law, "f_of_mean"), problem, torch64)
+        np.testing.assert_allclose(computed, oracles.finite_difference(at_the_mean, problem.theta), atol=1e-8)
 
     def test_of_f_at_the_mean_of_the_conditional_poisson_it_needs_no_subsets(self, torch64):
         problem = problem_of("smooth", 60, 20)
@@ -89,35 +89,35 @@ class TestExactGradient:
         def at_the_mean(logits):
             return float(value_of(problem, oracles.log_space(logits / 2, 20)[1]))
 
-        found = gradient(halved, problem, torch64)
-        np.testing.assert_allclose(found, oracles.finite_difference(at_the_mean, problem.theta), atol=1e-7)
+        computed = gradient(halved, problem, torch64)
+        np.testing.assert_allclose(computed, oracles.finite_difference(at_the_mean, problem.theta), atol=1e-7)
 
-    def test_at_too_large_a_size_there_is_none(self, torch64):
+    def test_at_too_large_sizes_there_is_none(self, torch64):
         for law in ("conditional_poisson", "plackett_luce"):
             assert gradient(Law(law), problem_of("smooth", 40, 20), torch64) is None
         assert gradient(Law("plackett_luce"), problem_of("distance", 40, 3), torch64) is None
 
     @pytest.mark.parametrize("k", [0, 6])
-    def test_it_is_zero_where_nothing_can_be_chosen(self, torch64, k):
+    def test_it_is_zero_for_a_single_subset(self, torch64, k):
         for law in ("conditional_poisson", "plackett_luce"):
             np.testing.assert_allclose(gradient(Law(law), problem_of("smooth", 6, k), torch64), 0, atol=1e-14)
 
-    def test_a_target_tempered_by_the_estimator_is_differentiated_by_theta(self, torch64):
+    def test_a_target_with_other_logits_is_differentiated_by_theta(self, torch64):
         problem = problem_of("smooth", 5, 2)
         estimator, states = get("perturbed_opt"), oracles.subsets_of(5, 2)
         method = Method(estimator, estimator.resolve_params({"sigma": 0.7}), 1)
-        found = references(problem, method, torch64)
-        assert list(found) == ["f_of_mean:plackett_luce", "conditional_poisson"]
+        computed = references(problem, method, torch64)
+        assert list(computed) == ["f_of_mean:plackett_luce", "conditional_poisson"]
 
         def at_the_mean(logits):
             return float(value_of(problem, oracles.plackett_luce_probabilities(logits / 0.7, 2) @ states))
 
         expected = oracles.finite_difference(at_the_mean, problem.theta)
-        np.testing.assert_allclose(found["f_of_mean:plackett_luce"], expected, atol=1e-8)
+        np.testing.assert_allclose(computed["f_of_mean:plackett_luce"], expected, atol=1e-8)
 
-    def test_the_conditional_poisson_is_named_once(self, torch64):
-        found = references(problem_of("smooth", 5, 2), Method(get("simple"), {}, 1), torch64)
-        assert list(found) == ["conditional_poisson"]
+    def test_the_conditional_poisson_is_listed_once(self, torch64):
+        computed = references(problem_of("smooth", 5, 2), Method(get("simple"), {}, 1), torch64)
+        assert list(computed) == ["conditional_poisson"]
 
 
 @pytest.mark.parametrize("objective", objectives.OBJECTIVES, ids=lambda objective: objective.name)
@@ -130,9 +130,9 @@ class TestObjectives:
         for other in others:
             np.testing.assert_allclose(other, first, rtol=1e-12)
 
-    def test_the_degree_is_as_stated(self, objective):
+    def test_the_degree_is_as_declared(self, objective):
         parameters = draw_problem(objective, "", "normal", n=7, k=3, seed=1).parameters
-        # Along a line a polynomial of degree d has zero differences of order d + 1.
+        # Along a line, the differences of order d + 1 of a polynomial of degree d are 0.
         direction, start = np.random.default_rng(1).normal(size=(2, 7))
         line = np.linspace(0, 1, 9)[:, None] * direction + start
         order = {"affine": 2, "quadratic": 3}.get(objective.degree)
@@ -140,7 +140,7 @@ class TestObjectives:
             if order is not None:
                 np.testing.assert_allclose(np.diff(f(np, line, parameters), n=order), 0, atol=1e-12)
 
-    def test_the_linear_form_is_that_on_subsets(self, objective):
+    def test_the_linear_form_equals_it_on_subsets(self, objective):
         if objective.linear is None:
             return
         problem = draw_problem(objective, "", "normal", n=7, k=3, seed=1)
@@ -165,5 +165,5 @@ class TestExactGradientsBeyondEnumeration:
         problem = problem_of("smooth", 6, 2)
         halved = Law("plackett_luce", logits=lambda _, theta, **__: theta / 2)
         at_half = replace(problem, theta=problem.theta / 2)
-        found, plain = gradient(halved, problem, torch64), gradient(Law("plackett_luce"), at_half, torch64)
-        np.testing.assert_allclose(found, plain / 2, atol=1e-12)
+        computed, plain = gradient(halved, problem, torch64), gradient(Law("plackett_luce"), at_half, torch64)
+        np.testing.assert_allclose(computed, plain / 2, atol=1e-12)

@@ -1,4 +1,4 @@
-"""The command line, called within this process, and what it printed and stored."""
+"""Calls the command line in this process, and reads its output and its store."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from benchmarks.__main__ import main
 from benchmarks.results.store import Store
 
 ROOT = Path(__file__).parents[2]
-# What keeps a run of quality cells short.
+# Options that keep a run of quality cells short.
 FEW = ("--backend", "torch:cpu", "--seeds", "1234,1067", "--replicates", "200")
-# What begins a run of timing cells.
+# The first arguments of a run of timing cells.
 TIMING = ("run", "scaling", "--preset", "quick", "--backend", "torch:cpu")
-# What the clock reads of a cell.
+# The metrics that the clock reads.
 READ = {"sample_seconds", "forward_seconds", "backward_seconds", "total_seconds"}
 
 
 def call(*arguments):
-    """Returns the result of the command line, which must not end in a traceback."""
+    """Runs the command line and returns its result; fails if there is a traceback."""
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -28,7 +28,7 @@ def call(*arguments):
 
 
 def words(result):
-    """Returns the output with every stretch of white space as one blank: the console wraps lines."""
+    """Returns the output with single blanks for all white space, because the console wraps lines."""
     return " ".join(result.output.split())
 
 

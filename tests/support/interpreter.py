@@ -1,4 +1,4 @@
-"""A fresh Python, for what depends on the imports and settings that other tests have made in this one."""
+"""A new Python process, for tests that depend on what has been imported or set before."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ ROOT = Path(__file__).parents[2]
 
 
 def python(code, *arguments):
-    """Returns what a fresh interpreter prints of the code, run at the root of the checkout."""
+    """Runs code in a new process, at the root of the checkout, and returns what it prints."""
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120).stdout

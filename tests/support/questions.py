@@ -1,4 +1,4 @@
-"""Small questions of quality on torch in float64, and the metrics that exact and sampled moments give."""
+"""Small problems with a method, on torch in float64, and their metrics from exact and from sampled moments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from subsetgrad.ops import Ops
 
 
 class Question(NamedTuple):
-    """The leading arguments of everything that measures quality."""
+    """A problem, a method and a backend: the first arguments of the functions that measure quality."""
 
     problem: Problem
     method: Method
@@ -32,15 +32,15 @@ class Question(NamedTuple):
 
 
 def question_about(estimator, *, n=6, k=3, objective="smooth", extension="", seed=0, samples=1, **params):
-    """Returns the question about a record, which need not have a name that `get` knows."""
+    """Returns the question about an estimator, which need not be registered."""
     problem = draw_problem(objectives.get(objective), extension, "normal", n=n, k=k, seed=seed)
     method = Method(estimator, estimator.resolve_params(params), estimator.samples(samples))
     return Question(problem, method, ops_module.load("torch:cpu", "float64"))
 
 
-def question_of(name, **asked):
-    """Returns a question and its exact gradients by target; `asked` as in `question_about`."""
-    question = question_about(get(name), **asked)
+def question_of(name, **settings):
+    """Returns a question and its exact gradients by target; `settings` as in `question_about`."""
+    question = question_about(get(name), **settings)
     return question, true_gradients.references(*question)
 
 
@@ -50,13 +50,13 @@ def stacked(gradients):
 
 
 def exact_rows(question, gradients, replicates=10_000):
-    """Returns the measurements by metric, of the conditional Poisson, from finite sums."""
+    """Returns metric -> measurement for the conditional Poisson, from exact moments."""
     rows = exact_measurements(exact_moments(*question, stacked(gradients)), gradients, replicates, 2.2e-16)
     return {row.metric: row for row in rows if row.target == "conditional_poisson"}
 
 
 def sampled_rows(question, gradients, replicates=10_000, seed=0):
-    """Returns the measurements by metric, of the conditional Poisson, from replicates."""
+    """Returns metric -> measurement for the conditional Poisson, from replicates."""
     batches = sampled_moments(*question, NoiseSource(seed, "test"), replicates, stacked(gradients))
     rows = sampled_measurements(batches, gradients, replicates)
     return {row.metric: row for row in rows if row.target == "conditional_poisson"}

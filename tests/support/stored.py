@@ -1,4 +1,4 @@
-"""A cell with known measurements, as the tests of the store save it, and cells that differ in one field."""
+"""A cell with measurements for tests of the store, and cells that differ from it in one field."""
 
 from __future__ import annotations
 
