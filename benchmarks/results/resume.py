@@ -69,20 +69,8 @@ def store_each(
     """
     counts: Counter[str] = Counter()
     for outcome in outcomes:
-        estimator = outcome.cell.estimator
-        store.save(
-            outcome.cell,
-            outcome.measurements,
-            law=laws[estimator],
-            fingerprint=fingerprints[outcome.cell],
-            run=run,
-            seconds=outcome.seconds,
-            reason=outcome.reason,
-            status=outcome.status,
-            end=outcome.end,
-            budget_seconds=outcome.budget_seconds,
-            half_width=outcome.half_width,
-        )
+        cell = outcome.cell
+        store.save(outcome, law=laws[cell.estimator], fingerprint=fingerprints[cell], run=run)
         counts[outcome.status] += 1
         after_each(outcome)
     return counts

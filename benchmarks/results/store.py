@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .cell import AnyCell
-from .outcome import End, Measurement
+from .outcome import End, Outcome
 
 # Raised with every change of the tables: a store of another version is refused, since none was ever released.
 VERSION = 2
@@ -135,42 +135,29 @@ class Store:
         )
         return {key: Done(code, End(ended) if ended else None, *rest) for key, code, ended, *rest in cells}
 
-    def save(
-        self,
-        cell: AnyCell,
-        measurements: Iterable[Measurement],
-        *,
-        law: str,
-        fingerprint: str,
-        run: str,
-        seconds: float,
-        status: str,
-        reason: str = "",
-        end: End | None = None,
-        budget_seconds: float | None = None,
-        half_width: float | None = None,
-    ) -> None:
-        """Stores a cell's result in one transaction; replaces an earlier result.
+    def save(self, outcome: Outcome, *, law: str, fingerprint: str, run: str) -> None:
+        """Stores a cell's result in one transaction; replaces an earlier result of the cell.
 
         Args:
-          cell, measurements: what was measured.
-          law, fingerprint, run, seconds: of the estimator, of its code, of this run, in all.
-          status: `ok`, `failed` or `skipped`.
-          reason: why it failed, or what else there is to say.
-          end, budget_seconds, half_width: of a cost cell, see `Done`.
+          outcome: the cell and its result.
+          law: the estimator's forward law, which its rows show.
+          fingerprint: hash of the code that computed the result.
+          run: id of the run that computed it.
         """
+        cell = outcome.cell
         spec = json.dumps(cell.spec(), sort_keys=True)
         with self._connection:
             self._connection.execute("DELETE FROM cell WHERE key = ?", (cell.key,))
             self._connection.execute(
                 "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(cell.key, cell.kind, spec, law, status, reason, fingerprint, run, seconds),
-                    *(end, budget_seconds, half_width),
+                    *(cell.key, cell.kind, spec, law, outcome.status, outcome.reason, fingerprint, run),
+                    *(outcome.seconds, outcome.end, outcome.budget_seconds, outcome.half_width),
                 ),
             )
             self._connection.executemany(
-                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?)", ((cell.key, *m) for m in measurements)
+                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?)",
+                ((cell.key, *measurement) for measurement in outcome.measurements),
             )
 
     def describe(self, experiment: str, kind: str, heading: str, reading: str, published: Iterable[Any] = ()) -> None:

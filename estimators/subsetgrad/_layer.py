@@ -98,7 +98,7 @@ def sample(
     check_static(ops, theta, k)
     rows = ops.xp.reshape(theta, (-1, theta.shape[-1]))
     if k == 0:
-        # The empty subset, multiplied by theta so that a backward pass reaches theta, with gradient 0.
+        # The empty subset, as a product with theta so that theta gets a gradient, which is 0.
         empty = ops.xp.zeros_like(theta) * ops.xp.where(ops.xp.isfinite(theta), theta, 0.0)
         empty = ops.xp.where(valid_rows(ops, theta, k)[..., None], empty, ops.xp.nan)
         return ops.xp.broadcast_to(empty, (samples, *theta.shape))

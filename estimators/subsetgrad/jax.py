@@ -120,7 +120,7 @@ def expectation(
 
     Returns:
       `[...]`, or `(loss, state)` for an estimator with state. Apply jit to the training step that calls this function,
-      since a new f at each call would be compiled anew.
+      since a new f would be compiled at each call.
 
     Raises:
       TypeError: an argument has a wrong type.

@@ -1,4 +1,4 @@
-"""The named noises, each with its exact mean and variance, drawn by numpy or on the device from one definition."""
+"""The named noises, each with its exact mean and variance. One definition serves numpy, torch and jax."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .ops import Array
 
 Draw = Callable[..., Array]  # (primitive, shape, parameter=None) -> array: see `Ops.draw`
 
-# Below this an exponential counts as this: −log of it stays finite in float32.
+# Smaller exponential numbers are replaced by this one, so that −log of them stays finite in float32.
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -22,10 +22,11 @@ class Noise:
     """Independent noise for each sample, row and item.
 
     Attributes:
-      name: with its parameters, the identity of the law: two draws of equal `(name, axes)` may share numbers.
-      mean, variance: exact, of one entry.
-      transform: `(xp, draw, shape) -> array` of that shape.
-      axes: extra axes between rows and items, so that a draw is `[S, B, *axes, n]`.
+      name: the distribution with its parameters; noises with the same `(name, axes)` have the same distribution.
+      mean: of one entry, exact.
+      variance: of one entry, exact.
+      transform: `(xp, draw, shape) -> array` of that shape, made from the primitives of `draw`.
+      axes: extra axes between rows and items, so that a draw has shape `[S, B, *axes, n]`.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Noise:
     axes: tuple[int, ...] = ()
 
     def with_axes(self, *axes: int) -> Noise:
-        """Returns the same law with extra axes between rows and items."""
+        """Returns the same noise with extra axes between rows and items."""
         return replace(self, axes=axes)
 
     def shape(self, samples: int, rows: int, n: int) -> tuple[int, ...]:
@@ -44,7 +45,7 @@ class Noise:
 
 
 def _gumbel(xp: Any, draw: Draw, shape: tuple[int, ...]) -> Array:
-    # −log of an exponential, not −log(−log(uniform)): no infinity at uniform = 0.
+    # −log of an exponential number is finite, where −log(−log(uniform)) is infinite at uniform = 0.
     return -xp.log(_exponential(xp, draw, shape))
 
 
@@ -71,7 +72,7 @@ def sum_of_gamma(kappa: float, tau: float = 1.0, terms: int = 10) -> Noise:
     Raises:
       ValueError: an argument out of range.
 
-    Source: Niepert et al. 2021 (I-MLE). Scale κ/i is rate i/κ: two published codes take one for the other.
+    Source: Niepert et al. 2021 (I-MLE). The scale κ/i is the rate i/κ; two published codes confuse the two.
     """
     for name, value in (("kappa", kappa), ("tau", tau), ("terms", terms)):
         if not value > 0:
@@ -80,7 +81,7 @@ def sum_of_gamma(kappa: float, tau: float = 1.0, terms: int = 10) -> Noise:
 
     def transform(_: Any, draw: Draw, shape: tuple[int, ...]) -> Array:
         total = 0.0
-        for i in index:  # the s terms of the definition; a few, and one array at a time keeps the memory flat
+        for i in index:  # one term at a time, so that only one array is held in memory
             total = total + draw("gamma", shape, 1 / kappa) * (kappa / float(i))
         return (total - math.log(terms)) * (tau / kappa)
 
@@ -93,7 +94,7 @@ def sum_of_gamma(kappa: float, tau: float = 1.0, terms: int = 10) -> Noise:
 
 
 def numpy_draw(generator: np.random.Generator, dtype: str) -> Draw:
-    """Returns the numpy counterpart of `ops.draw(key)`: the same numbers for every backend."""
+    """Returns numpy's counterpart of `ops.draw(key)`, which gives the same numbers for every backend."""
     numpy_dtype: Any = np.dtype(dtype)
 
     def primitive(name: str, shape: tuple[int, ...], parameter: float = 0.0) -> np.ndarray:

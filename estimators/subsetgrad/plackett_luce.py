@@ -1,6 +1,7 @@
-"""The Plackett-Luce law of a k-subset (Gumbel-top-k, its order forgotten): exact probabilities and resampling.
+"""The Plackett-Luce law of k-subsets: exact probabilities, scores, and resampling given an order.
 
-Not the conditional Poisson law for k >= 2: on the paper's toy (n=10, k=5) the total variation between them is 0.14.
+It is the law of the k largest of θ + Gumbel noise, without their order. For k >= 2 it differs from the conditional
+Poisson law: on the paper's toy problem (n=10, k=5) their total variation distance is 0.14.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ def probabilities(ops: Ops, theta: Array, k: int) -> Array:
       k: static, 0 <= k <= n.
 
     Returns:
-      `[..., C(n, k)]`, differentiable. O(2^n n) work at most: all subsets of at most k items are visited.
+      `[..., C(n, k)]`, differentiable. O(2^n n) work at most, since all subsets of at most k items are visited.
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, k outside [0, n], n > 20.
 
-    Source: P(S) = Σ_{i∈S} P(S∖i) w_i / (W − W_{S∖i}), w = e^θ, successive sampling summed over the last draw.
+    Source: P(S) = Σ_{i∈S} P(S∖i) w_i / (W − W_{S∖i}) with w = e^θ and W the sum of w: successive sampling, summed over
+    the item that is drawn last.
     """
     xp = ops.xp
     n = check_static(ops, theta, k)
@@ -41,9 +43,10 @@ def probabilities(ops: Ops, theta: Array, k: int) -> Array:
     for size in range(1, k + 1):
         chosen = ops.asarray(enumerate_subsets(n, size - 1)) > 0.5
         log_rest = log_sum_exp(ops, xp.where(chosen, -xp.inf, theta[..., None, :]))
-        # P(item next | these gone); a subset that leaves only items of logit -inf has probability 0 itself.
-        reachable = ~chosen & (theta[..., None, :] > -xp.inf)
-        step = xp.where(reachable, xp.exp(xp.where(reachable, theta[..., None, :] - log_rest, 0.0)), 0.0)
+        # The probability that an item is drawn next, given the items drawn so far. A subset that leaves only items with
+        # logit -inf needs no next draw: its own probability is 0.
+        possible = ~chosen & (theta[..., None, :] > -xp.inf)
+        step = xp.where(possible, xp.exp(xp.where(possible, theta[..., None, :] - log_rest, 0.0)), 0.0)
         flow = xp.reshape(law[..., None] * step, (*theta.shape[:-1], -1))
         sources = _sources(n, size)
         gathered = xp.take(flow, index(ops, sources.ravel()), axis=-1)
@@ -52,12 +55,15 @@ def probabilities(ops: Ops, theta: Array, k: int) -> Array:
 
 
 def marginals(ops: Ops, theta: Array, k: int) -> Array:
-    """Returns the inclusion probabilities `[..., n]` under this law, summing to k; limits as `probabilities`."""
+    """Returns the inclusion probabilities `[..., n]` under this law, with sum k.
+
+    Arguments, limits and errors as in `probabilities`.
+    """
     return ops.matmul(probabilities(ops, theta, k), ops.asarray(enumerate_subsets(theta.shape[-1], k)))
 
 
 def ordered_score(ops: Ops, theta: Array, order: Array, k: int) -> Array:
-    """Returns ∇_θ log P(o) of the ordered draw o of the k first items, `[..., n]`.
+    """Returns ∇_θ log P(o), the score of an ordered draw o of k items, `[..., n]`.
 
     Args:
       theta: `[B, n]` logits.
@@ -69,35 +75,36 @@ def ordered_score(ops: Ops, theta: Array, order: Array, k: int) -> Array:
     xp = ops.xp
     logits = _sorted(ops, theta, order)
     log_remaining = _log_remaining(ops, logits, k)
-    gone = ops.asarray(np.tri(k, theta.shape[-1], -1)) > 0.5  # [k, n]: no candidate at place j any more
-    # Each share with its own logarithm: a weight that underflows is still the whole of what remains late in the race.
-    share = xp.exp(logits[..., None, :] - log_remaining)
-    place = ops.asarray(np.arange(theta.shape[-1]) < k)
-    return _unsort(ops, place - xp.sum(xp.where(gone, 0.0, share), axis=-2), order)
+    drawn_before = ops.asarray(np.tri(k, theta.shape[-1], -1)) > 0.5  # [k, n]: drawn before the j-th draw
+    # Subtract logarithms first: a weight that underflows in e^θ can be all the weight that remains to be drawn.
+    probability = xp.exp(logits[..., None, :] - log_remaining)
+    is_drawn = ops.asarray(np.arange(theta.shape[-1]) < k)
+    return _unsort(ops, is_drawn - xp.sum(xp.where(drawn_before, 0.0, probability), axis=-2), order)
 
 
 def conditional_gumbel(ops: Ops, theta: Array, order: Array, exponentials: Array, k: int) -> Array:
-    """Returns perturbed logits x̃ = θ + G̃ given the ordered first k, `[..., n]`, reparameterised in θ.
+    """Returns perturbed logits x̃ = θ + G̃, drawn given the order of the k largest, `[..., n]`, differentiable in θ.
 
     Args:
-      theta: `[B, n]` logits; -inf gives -inf.
-      order: `[..., B, n]` integers, items by descending perturbed logit; x̃ keeps the order of the first k.
-      exponentials: `[..., B, n]` independent Exp(1), one per item.
+      theta: `[B, n]` logits; an item with logit -inf gets -inf.
+      order: `[..., B, n]` integers, items by descending perturbed logit; the first k items of x̃ have the same order.
+      exponentials: `[..., B, n]` independent Exp(1) numbers, one for each item.
       k: static, 1 <= k <= n.
 
-    Source: arrival times of the race: t_{o_j} = t_{o_{j−1}} + ε_j/W_j with W_j the weight not yet drawn, t_i = t_{o_k}
-    + ε_i/w_i for the rest, x̃ = −log t (Gadetsky et al. 2020; Struminsky et al. 2021).
+    Source: Gadetsky et al. 2020; Struminsky et al. 2021. x̃ = −log t, where t are arrival times of independent
+    exponential clocks with rates w = e^θ: t_{o_j} = t_{o_{j−1}} + ε_j/W_j for the first k items, with W_j the weight
+    that is not yet drawn, and t_i = t_{o_k} + ε_i/w_i for the others.
     """
     xp = ops.xp
     n = theta.shape[-1]
     logits = _sorted(ops, theta, order)
     possible = logits > -xp.inf
     log_waits = xp.log(xp.take_along_axis(exponentials, order, axis=-1))
-    # In logarithms throughout: for an unlikely item ε/w overflows where −log does not.
+    # Everything is computed in logarithms, because ε/w overflows for an unlikely item.
     waits = log_waits[..., :k] - _log_remaining(ops, logits, k)[..., 0]
     arrivals = [waits[..., :1]]
-    for place in range(1, k):
-        arrivals.append(xp.logaddexp(arrivals[-1], waits[..., place : place + 1]))
+    for position in range(1, k):
+        arrivals.append(xp.logaddexp(arrivals[-1], waits[..., position : position + 1]))
     drawn = -xp.concat(arrivals, axis=-1)
     if k == n:
         return _unsort(ops, drawn, order)
@@ -107,29 +114,35 @@ def conditional_gumbel(ops: Ops, theta: Array, order: Array, exponentials: Array
 
 
 def _sorted(ops: Ops, theta: Array, order: Array) -> Array:
-    """Returns the logits by place in `order`, `[..., n]`."""
+    """Returns the logits in the order `order`, `[..., n]`."""
     return ops.xp.take_along_axis(ops.xp.broadcast_to(theta, order.shape), order, axis=-1)
 
 
 def _log_remaining(ops: Ops, logits: Array, k: int) -> Array:
-    """Returns `[..., k, 1]` the logarithm of the weight not yet drawn at place j, of logits by place; O(nk) memory."""
-    gone = ops.asarray(np.tri(k, logits.shape[-1], -1)) > 0.5
-    return log_sum_exp(ops, ops.xp.where(gone, -ops.xp.inf, logits[..., None, :]))
+    """Returns the logarithm of the weight that is not yet drawn before each draw, `[..., k, 1]`; O(nk) memory.
+
+    Args:
+      ops: the backend.
+      logits: in the order in which the items are drawn, `[..., n]`.
+      k: number of draws.
+    """
+    drawn_before = ops.asarray(np.tri(k, logits.shape[-1], -1)) > 0.5
+    return log_sum_exp(ops, ops.xp.where(drawn_before, -ops.xp.inf, logits[..., None, :]))
 
 
-def _unsort(ops: Ops, by_place: Array, order: Array) -> Array:
-    """Returns values given by place in `order` as values by item."""
+def _unsort(ops: Ops, values: Array, order: Array) -> Array:
+    """Returns the values, given in the order `order`, in the order of the items."""
     xp = ops.xp
-    return xp.take_along_axis(by_place, xp.argsort(order, axis=-1), axis=-1)
+    return xp.take_along_axis(values, xp.argsort(order, axis=-1), axis=-1)
 
 
 @lru_cache(maxsize=64)
 def _sources(n: int, size: int) -> np.ndarray:
-    """Returns `[C(n, size), size]`: for each subset, the flat indices (smaller subset, item) that lead to it."""
+    """Returns the flat indices of the pairs (smaller subset, item) that make each subset, `[C(n, size), size]`."""
     rank = {tuple(np.flatnonzero(row)): number for number, row in enumerate(enumerate_subsets(n, size - 1))}
     sources = np.empty((math.comb(n, size), size), np.int64)
     for number, row in enumerate(enumerate_subsets(n, size)):
         items = np.flatnonzero(row)
-        for place, item in enumerate(items):
-            sources[number, place] = rank[tuple(np.delete(items, place))] * n + item
+        for position, item in enumerate(items):
+            sources[number, position] = rank[tuple(np.delete(items, position))] * n + item
     return sources

@@ -1,4 +1,4 @@
-"""Soft top-k operators: mathematics only, differentiable, shared by several estimators."""
+"""Differentiable softmax, log-sum-exp and relaxed top-k operators, which several estimators share."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from .ops import Array, Ops
 
 
 def softmax(ops: Ops, x: Array) -> Array:
-    """Returns the softmax over the last axis; -inf gives 0 with gradient 0."""
+    """Returns the softmax over the last axis; an entry of -inf gives 0, with gradient 0."""
     xp = ops.xp
     weights = xp.exp(x - ops.stop_gradient(xp.max(x, axis=-1, keepdims=True)))
     return weights / xp.sum(weights, axis=-1, keepdims=True)
 
 
 def log_sum_exp(ops: Ops, x: Array) -> Array:
-    """Returns log Σ exp(x) over the last axis, kept as length 1; -inf, with gradient 0, where all of x is -inf."""
+    """Returns log Σ exp(x) over the last axis, kept as length 1; where all of x is -inf, -inf with gradient 0."""
     xp = ops.xp
     peak = ops.stop_gradient(xp.max(x, axis=-1, keepdims=True))
     peak = xp.where(xp.isfinite(peak), peak, xp.zeros_like(peak))
     total = xp.sum(xp.exp(x - peak), axis=-1, keepdims=True)
-    # Double `where`: the branch not taken would still send NaN back through log(0).
+    # Two `where`: with one, the derivative of log at 0 would send NaN back through the branch that is not taken.
     empty = total == 0
     return xp.where(empty, -xp.inf, peak + xp.log(xp.where(empty, 1.0, total)))
 
@@ -28,21 +28,23 @@ def log_sum_exp(ops: Ops, x: Array) -> Array:
 def log_one_minus_softmax(ops: Ops, x: Array) -> Array:
     """Returns log(1 − softmax(x)) over the last axis, to full relative accuracy.
 
-    Only the largest item can have softmax > 1/2; for it 1 − a is the others' share, as a log-sum-exp. Naively float32
-    loses it: SoftSub at t = 0.1 is off by 1.
+    Only the largest item can have a = softmax(x) > 1/2. There, 1 − a is computed as the sum of the other items, since
+    the subtraction loses all digits in float32 when a is close to 1.
     """
     xp = ops.xp
-    x = x - ops.stop_gradient(xp.max(x, axis=-1, keepdims=True))  # a difference of logarithms of any size loses digits
+    x = x - ops.stop_gradient(xp.max(x, axis=-1, keepdims=True))  # a difference of large logarithms would lose digits
     a = softmax(ops, x)
     largest = ops.top_k_mask(ops.stop_gradient(x), 1) > 0.5
-    # Below 1/2 the two logarithms may be close (n equal items: log(n − 1) and log n); there 1 − a loses nothing.
+    # For a <= 1/2 the two logarithms can be close (log(n − 1) and log n for n equal items); there, 1 − a is accurate.
     dominant = largest & (a > 0.5)
     log_others = log_sum_exp(ops, xp.where(largest, -xp.inf, x)) - log_sum_exp(ops, x)
     return xp.where(dominant, log_others, xp.log1p(-xp.where(dominant, 0.0, a)))
 
 
 def soft_top_k(ops: Ops, x: Array, k: int, temperature: float, epsilon: float) -> Array:
-    """Returns SoftSub's relaxed k-hot vector: the sum of k successive softmaxes, each masking what is taken.
+    """Returns SoftSub's relaxed k-hot vector, the sum of k successive softmaxes.
+
+    Each softmax is taken from the logits after the items chosen so far have been lowered by log(1 − their share).
 
     Args:
       x: `[..., n]` perturbed logits.
@@ -51,7 +53,7 @@ def soft_top_k(ops: Ops, x: Array, k: int, temperature: float, epsilon: float) -
       epsilon: floor of 1 − a inside the logarithm, ε > 0.
 
     Returns:
-      `[..., n]` in [0, k], summing to k. O(nk) work and, for the gradient, memory.
+      `[..., n]` in [0, k], with sum k. O(nk) work, and O(nk) memory for the gradient.
 
     Source: Xie & Ermon 2019, Algorithm 1 and Eq. 4-6 (arXiv 1901.10517): α ← α + log max(1 − softmax(α/t), ε).
     """

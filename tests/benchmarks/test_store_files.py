@@ -33,7 +33,7 @@ WRITER = """
 import sys
 sys.path[:0] = ["tests/support"]
 from reports_store import cell_of
-from benchmarks.results.outcome import Measurement
+from benchmarks.results.outcome import Measurement, Outcome
 from benchmarks.results.store import Store
 with Store(sys.argv[1]) as store:
     store.begin_run("run-1", "now", {})
@@ -41,7 +41,7 @@ with Store(sys.argv[1]) as store:
         cell = cell_of("simple", seed=seed)
         rows = [Measurement("conditional_poisson", f"metric_{i}", seed + i / 8, 0.5, False) for i in range(11)]
         store.enrol("figure1", [cell])
-        store.save(cell, rows, law="conditional_poisson", fingerprint="f", run="run-1", status="ok", seconds=0.1)
+        store.save(Outcome(cell, 0.1, rows), law="conditional_poisson", fingerprint="f", run="run-1")
         print(seed, flush=True)
 """
 

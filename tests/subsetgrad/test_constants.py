@@ -1,4 +1,4 @@
-"""Constants that torch keeps serve whatever comes later: other transforms, other modes, other GPUs."""
+"""Constants that torch caches can be used later in other transforms and other modes, and on other GPUs."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def inference(log_partition):
 
 
 @pytest.mark.parametrize("first", [gradient, tangent, hessian, rows, inference])
-def test_the_first_to_ask_may_be_any_transform(first):
-    ops = ops_torch.make("cpu", "float64")  # of its own, which has kept nothing yet
+def test_a_constant_may_be_made_first_inside_any_transform(first):
+    ops = ops_torch.make("cpu", "float64")  # a new one, with an empty cache
     for transform in (first, gradient, tangent, hessian, rows, first):
-        found, expected = transform(lambda theta: subsets.log_partition(ops, theta, K))
-        np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+        actual, expected = transform(lambda theta: subsets.log_partition(ops, theta, K))
+        np.testing.assert_allclose(actual.numpy(), expected, atol=1e-12)
 
 
-def test_each_gpu_has_its_own(monkeypatch):
+def test_each_gpu_has_its_own_copy(monkeypatch):
     gpu, made = 0, []
 
     def as_tensor(array, *, dtype, device):

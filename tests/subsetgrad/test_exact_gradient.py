@@ -1,4 +1,4 @@
-"""Exact enumeration against finite differences of the listed expectation."""
+"""The gradient by enumeration, against finite differences of the expectation over the listed law."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_loss_is_the_expectation_itself(ops):
     assert state is None
 
 
-def test_an_impossible_item_has_no_gradient_and_leaves_the_rest_alone(ops):
+def test_an_impossible_item_has_no_gradient_and_does_not_affect_the_others(ops):
     theta = np.array([[0.3, -np.inf, 1.0, -0.5, 0.7]])
     _, weights, gradient = estimate(ops, theta, 2)
     keep = [0, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""`expectation`: the finished estimate reaches theta, f's own gradient reaches what f closes over."""
+"""`expectation`: theta gets the finished estimate, and parameters inside f get the gradient of f."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VALUES_ONLY = [record.name for record in ESTIMATORS if record.needs == {"values"
 
 
 def prepared(ops, name, f, samples=2, **params):
-    """Returns the record, its parameters, its draws and a state that matters."""
+    """Returns the record, its draws, and keywords with k, its parameters and a state other than the first one."""
     record = get(name)
     resolved = record.resolve_params(params)
     k = 1 if record.k == 1 else K
@@ -39,11 +39,11 @@ def objective(ops, scale=1.0):
     return lambda z: scale * ops.xp.sum(c * z * z, axis=-1)
 
 
-# One of each way to make an estimate; the conformance suite holds all to it.
-WAYS = ["simple", "rloo", "softsub", "rebar_pl", "aimle", "exact_enum", "marginal_pass"]
+# One estimator for each way to make an estimate; the conformance suite tests all of them.
+KINDS = ["simple", "rloo", "softsub", "rebar_pl", "aimle", "exact_enum", "marginal_pass"]
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", KINDS)
 def test_theta_gets_the_finished_estimate_times_the_outer_weights(ops, name):
     f = objective(ops)
     record, draws, keywords = prepared(ops, name, f)
@@ -54,14 +54,14 @@ def test_theta_gets_the_finished_estimate_times_the_outer_weights(ops, name):
         loss, _ = expectation(record, ops, t, f, draws, **keywords)
         return ops.xp.sum(outer * loss), loss
 
-    (_, loss), found = ops.compile(ops.value_and_grad(total, has_aux=True))(theta)
+    (_, loss), theta_bar = ops.compile(ops.value_and_grad(total, has_aux=True))(theta)
     assert np.any(np.asarray(gradient))
-    np.testing.assert_allclose(np.asarray(found), np.asarray(outer)[:, None] * np.asarray(gradient), rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(theta_bar), np.asarray(outer)[:, None] * np.asarray(gradient), rtol=1e-12)
     plain = np.sum(np.asarray(weights) * np.asarray(f(points)), axis=0)
     np.testing.assert_allclose(np.asarray(loss), plain, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", KINDS)
 def test_parameters_of_f_get_the_gradient_of_f_at_the_points(ops, name):
     theta, c = ops.asarray(THETA), ops.asarray(C)
     record, draws, keywords = prepared(ops, name, objective(ops))
@@ -75,9 +75,9 @@ def test_parameters_of_f_get_the_gradient_of_f_at_the_points(ops, name):
 
         return ops.xp.sum(expectation(record, ops, theta, f, draws, **keywords)[0])
 
-    found = np.asarray(ops.compile(ops.value_and_grad(total))(c)[1])
+    c_bar = np.asarray(ops.compile(ops.value_and_grad(total))(c)[1])
     expected = np.einsum("mb,mbi->i", np.asarray(weights), np.asarray(points) ** 2)
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_allclose(c_bar, expected, rtol=1e-10)
 
 
 def zero_share(gradient):
@@ -85,7 +85,7 @@ def zero_share(gradient):
 
 
 def batch_of_zeros(ops, rows, outer):
-    """P(ĝ = 0) of I-MLE by `expectation` under an outer factor, over rows of one problem."""
+    """Returns the share of zero gradients of I-MLE by `expectation`, times an outer factor, over equal rows."""
     record = get("imle_gumbel")
     keywords = {"k": K, "params": record.resolve_params({"step_size": 0.5})}
     theta = ops.asarray(np.repeat(THETA[:1], rows, axis=0))
@@ -99,7 +99,7 @@ def batch_of_zeros(ops, rows, outer):
 
 
 def layer_of_zeros(ops, rows, outer):
-    """The same through a layer's sample, where the rule meets the cotangent as it arrives."""
+    """Returns the same share through the sample of a layer, where the rule gets the cotangent as it arrives."""
     record = get("imle_gumbel")
     theta = ops.asarray(np.repeat(THETA[:1], rows, axis=0))
     noise = numpy_draw(np.random.default_rng(0), ops.dtype)
@@ -117,7 +117,7 @@ def layer_of_zeros(ops, rows, outer):
 
 
 def test_rules_see_the_gradient_of_f_before_any_outer_factor(ops):
-    """P(ĝ=0) stays under a mean over 64 rows; through the naive path, the wrong twin, it does not."""
+    """The share of zero gradients does not change under a mean over 64 rows; through a sample (wrong twin) it does."""
     rows = 512
     plain = batch_of_zeros(ops, rows, 1.0)
     assert 0 < plain < 0.6
@@ -127,7 +127,7 @@ def test_rules_see_the_gradient_of_f_before_any_outer_factor(ops):
 
 
 def test_rules_see_the_gradient_of_f_of_each_sample_alone(ops):
-    """The estimate of S samples is the mean of the S estimates of one: no 1/S inside the rule."""
+    """The estimate of S samples is the mean of S estimates of one sample: the rule sees no factor 1/S."""
     record = get("imle_gumbel")
     keywords = {"k": K, "params": record.resolve_params({"step_size": 0.5})}
     noise, f = np.random.default_rng(1).gumbel(size=(8, 2, N)), objective(ops)
@@ -137,7 +137,7 @@ def test_rules_see_the_gradient_of_f_of_each_sample_alone(ops):
     np.testing.assert_allclose(together, np.mean([np.asarray(one) for one in alone], axis=0), atol=1e-12)
     weak = {"k": K, "params": record.resolve_params({"step_size": 1 / 16})}
     twin = np.asarray(evaluate(record, ops, theta, {"noise": ops.asarray(noise)}, f, **weak)[2])
-    assert np.max(np.abs(together - twin)) > 0.1  # wrong twin: λ/S
+    assert np.max(np.abs(together - twin)) > 0.1  # wrong twin: step size λ/S
 
 
 @pytest.mark.parametrize("name", VALUES_ONLY)
@@ -146,7 +146,7 @@ def test_estimators_from_values_never_ask_for_the_gradient_of_f(ops, name):
         raise AssertionError("the gradient of f was asked for")
 
     f = ops.custom_vjp(objective(ops), refuse)
-    with pytest.raises(AssertionError, match="asked for"):  # the objective does what it says
+    with pytest.raises(AssertionError, match="asked for"):  # this f does refuse its gradient
         ops.value_and_grad(lambda z: ops.xp.sum(f(z)))(ops.asarray(THETA))
     record, draws, keywords = prepared(ops, name, f)
 

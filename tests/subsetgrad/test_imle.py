@@ -1,4 +1,4 @@
-"""I-MLE against argsort loops, and its adaptive step against a scalar loop over several calls."""
+"""I-MLE against loops over sorted items, and its adaptive step against a scalar loop over several calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOISE = RNG.gumbel(size=(8, S, 2, N))
 
 
 def top(scores):
-    """The K largest of one row, by sorting."""
+    """Returns the K largest of one row, by sorting."""
     z = np.zeros(len(scores))
     z[sorted(range(len(scores)), key=lambda i: -scores[i])[:K]] = 1.0
     return z
@@ -27,13 +27,14 @@ def top(scores):
 
 def estimate(ops, name, noise, state=None, theta=THETA, scale=1.0, **params):
     f = F.on(ops)
-    found = estimated(ops, name, theta, {"noise": noise}, lambda z: scale * f(z), k=K, state=state, **params)
-    points, _, gradient, state = found
+    points, _, gradient, state = estimated(
+        ops, name, theta, {"noise": noise}, lambda z: scale * f(z), k=K, state=state, **params
+    )
     return points, gradient, state
 
 
 def difference_of_maps(step_size, backward_noise=None):
-    """mean_s of z − z′ by a loop; another noise in the second map makes a wrong twin."""
+    """Returns mean_s (z − z′) by a loop; another noise in the second map makes a wrong twin."""
     gradient = np.zeros((2, N))
     for s, b in np.ndindex(S, 2):
         z = top(THETA[b] + NOISE[0, s, b])
@@ -49,9 +50,8 @@ def test_gradient_is_the_difference_of_maps_at_the_same_noise(ops, name, step_si
     assert np.array_equal(points, [[top(THETA[b] + NOISE[0, s, b]) for b in range(2)] for s in range(S)])
     np.testing.assert_allclose(gradient, difference_of_maps(step_size), atol=1e-12)
     assert np.any(gradient)
-    assert (
-        np.max(np.abs(gradient - difference_of_maps(step_size, NOISE[1]))) > 0.3
-    )  # wrong twin: the noise drawn afresh
+    # Wrong twin: new noise in the second map.
+    assert np.max(np.abs(gradient - difference_of_maps(step_size, NOISE[1]))) > 0.3
 
 
 def test_default_step_is_1(ops):
@@ -71,7 +71,7 @@ def test_a_huge_step_chooses_the_items_of_smallest_slope(ops):
 
 
 def reference_controller(calls, *, central, target_norm, update, decay, alpha, row):
-    """AIMLE of one row, one scalar at a time: yields (gradient, α, C) after each call."""
+    """Yields (gradient, α, norm) of AIMLE after each call, for one row, by loops over scalars."""
     norm = 1.0
     for noise in NOISE[:calls, :, row]:
         gradient, nonzero = np.zeros(N), 0
@@ -101,10 +101,10 @@ def test_adaptive_step_is_that_of_a_scalar_loop(ops, params, alpha):
     for call in range(6):
         _, gradient, state = estimate(ops, "aimle", NOISE[call], state, **params)
         for b in range(2):
-            wanted, wanted_alpha, wanted_norm = expected[b][call]
-            np.testing.assert_allclose(gradient[b], wanted, rtol=1e-6, atol=1e-8)
-            np.testing.assert_allclose(float(state["alpha"][b]), wanted_alpha, atol=1e-12)
-            np.testing.assert_allclose(float(state["norm"][b]), wanted_norm, atol=1e-12)
+            expected_gradient, expected_alpha, expected_norm = expected[b][call]
+            np.testing.assert_allclose(gradient[b], expected_gradient, rtol=1e-6, atol=1e-8)
+            np.testing.assert_allclose(float(state["alpha"][b]), expected_alpha, atol=1e-12)
+            np.testing.assert_allclose(float(state["norm"][b]), expected_norm, atol=1e-12)
         alphas.append(float(state["alpha"][0]))
     assert len(set(alphas)) > 1 and np.any(gradient)
 
@@ -119,14 +119,14 @@ def test_first_state_is_a_step_of_0_and_a_norm_of_1(ops):
     np.testing.assert_allclose(np.asarray(after["alpha"]), 1e-3)
 
 
-def test_adaptive_gradient_is_free_of_the_scale_of_the_objective_up_to_it(ops):
-    """λ ∝ 1/‖g‖: the maps do not change when f is scaled, and 1/λ scales the gradient with f."""
+def test_adaptive_gradient_scales_with_the_objective(ops):
+    """Since λ ∝ 1/‖g‖, scaling f does not change the two maps, and dividing by λ scales the gradient."""
     state = {"alpha": np.full(2, 0.5), "norm": np.ones(2)}
     plain = estimate(ops, "aimle", NOISE[0], state)[1]
     scaled = estimate(ops, "aimle", NOISE[0], state, scale=100.0)[1]
     assert np.any(plain)
     np.testing.assert_allclose(scaled, 100 * plain, rtol=1e-9)
-    # Wrong twin: plain I-MLE's maps do change.
+    # Wrong twin: in plain I-MLE, scaling f changes the maps.
     assert not np.array_equal(*(estimate(ops, "imle_gumbel", NOISE[0], scale=scale)[1] for scale in (1.0, 100.0)))
 
 
@@ -138,5 +138,5 @@ def test_adaptive_step_leaves_impossible_items_out_of_the_norm(ops):
     far[:, 2] = 0.0
     gradient = estimate(ops, "aimle", NOISE[0], state, theta=impossible)[1]
     noise = NOISE[0].copy()
-    noise[..., 2] = -1e9  # never chosen, at a logit that does not count in ‖θ‖ either
+    noise[..., 2] = -1e9  # never chosen; its logit of 0 adds nothing to ‖θ‖
     np.testing.assert_allclose(gradient, estimate(ops, "aimle", noise, state, theta=far)[1] * (np.arange(N) != 2))

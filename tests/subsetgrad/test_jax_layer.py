@@ -125,7 +125,7 @@ def test_state_of_leading_axes_keeps_them_and_that_of_none_is_none():
 
 
 def test_a_jitted_function_may_close_over_its_logits():
-    """Under jit operations on a constant are traced, too: the check of its values steps aside."""
+    """Under jit, operations on a constant are traced as well, so its values cannot be checked."""
     z = jax.jit(lambda key: subset_jax.sample(key, THETA, k=2))(KEY)
     assert jnp.array_equal(z, subset_jax.sample(KEY, THETA, k=2))
 
@@ -237,7 +237,7 @@ def test_a_model_learns_which_features_count():
     losses, theta = trained(train=True)
     assert np.mean(losses[-10:]) < 0.2 * np.mean(losses[:5])
     assert set(np.argsort(theta)[-2:].tolist()) == {1, 5}
-    losses, theta = trained(train=False)  # the wrong twin: no gradient to the logits
+    losses, theta = trained(train=False)  # wrong twin: the logits get no gradient
     assert np.mean(losses[-10:]) > 0.5 * np.mean(losses[:5]) and not np.any(theta)
 
 
@@ -256,7 +256,7 @@ def test_a_sample_with_state_is_differentiable_under_every_transformation():
     np.testing.assert_allclose(jax.grad(jax.jit(loss))(theta, state), plain, rtol=1e-12)
     np.testing.assert_allclose(jax.grad(jax.checkpoint(loss))(theta, state), plain, rtol=1e-12)
     mapped = jax.grad(lambda t: jax.vmap(loss)(t, state).sum())(theta)
-    # Mapped over rows, each row draws of the key as if it were alone.
+    # Under vmap over rows, each row uses the key as if it were the only row.
     alone = [jax.grad(loss)(row, {name: of[b] for name, of in state.items()}) for b, row in enumerate(theta)]
     assert np.any(mapped)
     np.testing.assert_allclose(mapped, alone, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""The named noises: their exact mean and variance, on numpy and on each device, and what may never come out."""
+"""The named noises: exact mean and variance on numpy and on each backend, and no infinite numbers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from subsetgrad.noise import (
 
 SIZE = (400, 50, 10)
 NOISES = [GUMBEL, EXPONENTIAL, NORMAL, sum_of_gamma(5.0), sum_of_gamma(1.0, 0.5, 3), sum_of_gamma(20.0, 2.0, 20)]
-# Of an entry: E (x − mean)^4 / variance^2, bounded from above; an exponential's is the largest of the simple ones.
+# E (x − mean)^4 / variance^2 of one entry.
 KURTOSIS = {GUMBEL.name: 5.4, EXPONENTIAL.name: 9.0, NORMAL.name: 3.0}
 
 
 def kurtosis(noise: Noise) -> float:
-    """Returns the noise's fourth standardised moment; of a sum of independent Gamma(1/κ), from its cumulants."""
+    """Returns the fourth standardised moment of the noise; for sum-of-gamma noise, from the cumulants of its terms."""
     if noise.name in KURTOSIS:
         return KURTOSIS[noise.name]
     kappa, terms = (float(noise.name.split(f"{key}=")[1].rstrip(")").split(",")[0]) for key in ("kappa", "terms"))
@@ -40,7 +40,7 @@ def kurtosis(noise: Noise) -> float:
 
 
 def deviations(noise: Noise, array: np.ndarray) -> tuple[float, float]:
-    """Returns by how many standard errors the array's mean and variance miss the noise's."""
+    """Returns the errors of the array's mean and variance, in standard errors."""
     array, count = np.asarray(array, np.float64), array.size
     assert np.isfinite(array).all()
     mean = (array.mean() - noise.mean) / math.sqrt(noise.variance / count)
@@ -57,7 +57,7 @@ def test_numpy_draws_have_the_exact_mean_and_variance(noise, dtype):
 
 
 ON_DEVICE = [("torch", dtype, noise) for dtype in ("float64", "float32") for noise in NOISES]
-# One definition serves both frameworks, and jax's primitives, slow to compile, are tested with its `Ops`.
+# Two noises suffice on jax: both frameworks share the definitions, and test_ops.py tests the random numbers of jax.
 ON_DEVICE += [("jax", "float64", noise) for noise in (GUMBEL, sum_of_gamma(1.0, 0.5, 3))]
 
 
@@ -71,7 +71,7 @@ def test_device_draws_have_the_exact_mean_and_variance(backend, dtype, noise):
 
 
 def inverted(kappa: float, terms: int = 10) -> Noise:
-    """Returns the sum-of-gamma noise as two published codes draw it: i/κ taken for the scale, where it is the rate."""
+    """Returns the sum-of-gamma noise as two published codes draw it, with the rate i/κ used as the scale."""
 
     def transform(xp, draw, shape):
         total = sum(draw("gamma", shape, 1 / kappa) * (i / kappa) for i in range(1, terms + 1))
@@ -83,7 +83,7 @@ def inverted(kappa: float, terms: int = 10) -> Noise:
 
 class TestSumOfGamma:
     def test_golden_mean_and_variance(self):
-        # κ = 5, τ = 1, s = 10: (H_10 − log 10)/5 and Σ 1/i² / 5, by hand.
+        # By hand for κ = 5, τ = 1, s = 10: (H_10 − log 10)/5, and a fifth of Σ 1/i².
         noise = sum_of_gamma(5.0, 1.0, 10)
         assert noise.mean == pytest.approx(0.125277, abs=1e-6)
         assert noise.variance == pytest.approx(0.309953, abs=1e-6)
@@ -101,7 +101,7 @@ class TestSumOfGamma:
             sums = noise.transform(np, numpy_draw(np.random.default_rng(2), "float64"), shape).sum(axis=-1)
             return stats.kstest(sums, stats.gumbel_r(scale=tau).cdf).statistic
 
-        # Of 4000 draws of the law itself the statistic is beyond 1.63/√4000 once in a hundred times; s = 2 is far.
+        # For 4000 draws of the limit itself, the statistic exceeds 1.63/√4000 in 1 % of cases. s = 2 is far from it.
         assert distance(200) < 1.63 / math.sqrt(4000) < 3 / math.sqrt(4000) < distance(2)
 
     def test_the_exact_moments_of_kappa_copies_tend_to_those_of_gumbel(self):
@@ -118,8 +118,8 @@ class TestSumOfGamma:
         with pytest.raises(ValueError, match=f"{message} of the sum-of-gamma noise must be positive"):
             sum_of_gamma(*arguments)
 
-    def test_the_name_tells_laws_apart(self):
-        names = [sum_of_gamma(*given).name for given in ((5.0,), (4.0,), (5.0, 2.0), (5.0, 1.0, 9))]
+    def test_different_laws_have_different_names(self):
+        names = [sum_of_gamma(*arguments).name for arguments in ((5.0,), (4.0,), (5.0, 2.0), (5.0, 1.0, 9))]
         assert len(set(names)) == 4
         assert sum_of_gamma(5).name == sum_of_gamma(5.0, 1.0, 10).name
 
@@ -169,5 +169,5 @@ def test_two_noises_of_one_law_within_an_estimator_are_independent():
     drawn = question.draws(NoiseSource(0), 20_000, 0)
     product = np.asarray(drawn["a"] * drawn["b"])
     assert abs(product.mean()) < 5 * product.std() / np.sqrt(product.size)
-    drawn["a"].mul_(0.0)  # an estimator that writes into its noise does not write into another's
+    drawn["a"].mul_(0.0)  # an estimator that overwrites its noise must not change later draws
     assert np.asarray(question.draws(NoiseSource(0), 20_000, 0)["a"]).std() > 0.9

@@ -1,4 +1,4 @@
-"""`Ops`: every backend provides every function, and they mean the same; `load` refuses what it cannot give."""
+"""`Ops`: both backends provide all functions with the same meaning; `load` refuses what it cannot provide."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class TestArrays:
         ops = ops_module.load(name, dtype)
         read_only = THETA.copy()
         read_only.flags.writeable = False
-        for given in (THETA, THETA.tolist(), THETA.astype("float32"), read_only, ops.asarray(THETA)):
-            array = ops.asarray(given)
+        for values in (THETA, THETA.tolist(), THETA.astype("float32"), read_only, ops.asarray(THETA)):
+            array = ops.asarray(values)
             assert str(array.dtype).endswith(dtype)
             np.testing.assert_allclose(np.asarray(array), THETA, rtol=1e-6)
         assert ops.asarray(1).ndim == 0
@@ -85,7 +85,7 @@ class TestDerivatives:
         second = ops.value_and_grad(lambda x: ops.xp.sum(ops.value_and_grad(cube)(x, y)[1]))(x)[1]
         np.testing.assert_allclose(np.asarray(second), 6 * THETA * CONSTANT)
 
-    def test_value_and_grad_hands_the_auxiliary_value_through(self, ops):
+    def test_value_and_grad_returns_the_auxiliary_value(self, ops):
         (value, aux), gradient = ops.value_and_grad(lambda x: (ops.xp.sum(x**2), x + 1), has_aux=True)(
             ops.asarray(THETA)
         )
@@ -113,7 +113,7 @@ class TestDerivatives:
 
 
 class TestCustomVjp:
-    """The rule is not the derivative of the function, so that it shows which of the two was used."""
+    """The rule differs from the derivative of the function, so the result shows which of the two was used."""
 
     @staticmethod
     def rule(ops):
@@ -131,18 +131,18 @@ class TestCustomVjp:
         assert float(value) == pytest.approx(np.sum(COTANGENT * THETA * CONSTANT))
         np.testing.assert_allclose(np.asarray(gradient), self.expected)
 
-    def test_no_gradient_reaches_the_constants(self, ops):
+    def test_constants_get_no_gradient(self, ops):
         rule, theta = self.rule(ops), ops.asarray(THETA)
         call = ops.value_and_grad(lambda constant: ops.xp.sum(rule(theta, constant) + constant))
         np.testing.assert_array_equal(np.asarray(call(ops.asarray(CONSTANT))[1]), np.ones_like(CONSTANT))
 
-    def test_it_lives_with_vmap(self, ops):
+    def test_it_works_with_vmap(self, ops):
         rule = self.rule(ops)
         call = ops.value_and_grad(lambda theta, constant, cotangent: ops.xp.sum(cotangent * rule(theta, constant)))
         gradient = vmap_of(ops)(call)(*(ops.asarray(array) for array in (THETA, CONSTANT, COTANGENT)))[1]
         np.testing.assert_allclose(np.asarray(gradient), self.expected)
 
-    def test_it_lives_with_torch_backward(self):
+    def test_it_works_with_torch_backward(self):
         ops = ops_module.load("torch")
         theta = ops.asarray(THETA.copy()).requires_grad_()
         self.rule(ops)(theta, ops.asarray(CONSTANT)).backward(ops.asarray(COTANGENT))

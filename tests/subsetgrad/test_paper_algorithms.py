@@ -1,4 +1,4 @@
-"""The paper's Algorithms 1, 2, 5 and 6 as named forms, against enumeration, the library, and slow samplers."""
+"""Algorithms 1, 2, 5 and 6 of the paper, against enumeration, the library, and slow samplers."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ SIZES = ((1, 1), (5, 0), (5, 5), (7, 3))
 REFERENCES = {"sequential": oracles.sequential_sample, "divided": oracles.divided_sample}
 
 
-def everything(ops, theta, k, v, uniforms):
-    """Returns all that one form says, for each form: one compilation a size."""
-    found = {}
+def all_values(ops, theta, k, v, uniforms):
+    """Returns all values of each form, so that each size is compiled once."""
+    values = {}
     for form in FORMS:
         marginals = MARGINALS[form]
-        found[form] = {
+        values[form] = {
             "log_partition": LOG_PARTITIONS[form](ops, theta, k),
             "marginals": marginals(ops, theta, k),
             "forward": ops.jvp(lambda x, mu=marginals: mu(ops, x, k), (theta,), (v,))[1],
             "backward": ops.value_and_grad(lambda x, mu=marginals: ops.xp.sum(v * mu(ops, x, k)))(theta)[1],
             "sample": SAMPLERS[form](ops, theta, k, uniforms),
         }
-    return found
+    return values
 
 
 @cache
 def all_compiled(ops, k):
-    return ops.compile(lambda *arrays: everything(ops, arrays[0], k, *arrays[1:]))
+    return ops.compile(lambda *arrays: all_values(ops, arrays[0], k, *arrays[1:]))
 
 
 def computed(ops, theta, k):
-    """Returns `(v [R, n], uniforms [S, R, n], what the forms say)`."""
+    """Returns `(v [R, n], uniforms [S, R, n], form -> name -> values)`."""
     rng = np.random.default_rng(1)
     v, uniforms = rng.normal(size=theta.shape), rng.random((12, *theta.shape))
     values = all_compiled(ops, k)(*map(ops.asarray, (theta, v, uniforms)))
@@ -49,7 +49,7 @@ def computed(ops, theta, k):
 
 @cache
 def at_size(ops, n, k):
-    """Returns `computed` at the logits of a size."""
+    """Returns `computed` for the logits of one size."""
     return computed(ops, logits.rows(n, k), k)
 
 
@@ -91,25 +91,25 @@ def test_every_small_size_agrees_with_the_library(form):
     for n, k in [(items, chosen) for items in range(1, 10) for chosen in range(items + 1)]:
         theta = logits.rows(n, k)
         for function, library in ((LOG_PARTITIONS, subsets.log_partition), (MARGINALS, subsets.marginals)):
-            found, exact = call(ops, function[form], theta, k), call(ops, library, theta, k)
-            np.testing.assert_allclose(found, exact, rtol=1e-13, atol=1e-12, err_msg=f"n={n}, k={k}")
+            actual, exact = call(ops, function[form], theta, k), call(ops, library, theta, k)
+            np.testing.assert_allclose(actual, exact, rtol=1e-13, atol=1e-12, err_msg=f"n={n}, k={k}")
         z = call(ops, SAMPLERS[form], theta, k, np.random.default_rng(n).random((20, *theta.shape)))
         assert np.all(z.sum(axis=-1) == k) and not np.any(z[:, np.isneginf(theta)]), f"n={n}, k={k}"
 
 
 @pytest.mark.parametrize(("n", "k"), [(5, 0), (7, 3), (5, 5)])
-def test_an_invalid_row_is_nan_and_the_others_do_not_notice(ops, n, k):
+def test_an_invalid_row_is_nan_and_does_not_affect_the_others(ops, n, k):
     theta = logits.rows(n, k)
     theta[1, n // 2], theta[2, 0], theta[3, : n - k + 1] = np.nan, np.inf, -np.inf
-    bad = [1, 2, 3] if k else [1, 2]  # with nothing to choose, -inf everywhere is a law
-    found, sound = computed(ops, theta, k)[2], at_size(ops, n, k)[2]
+    bad = [1, 2, 3] if k else [1, 2]  # for k = 0, a row of -inf is valid
+    with_invalid, valid = computed(ops, theta, k)[2], at_size(ops, n, k)[2]
     for form, name in itertools.product(FORMS, ("log_partition", "marginals", "sample")):
-        # Samples lead there: rows are the axis before the items.
-        (of_bad, of_sound) = (
-            x[form][name].swapaxes(0, 1) if name == "sample" else x[form][name] for x in (found, sound)
+        # Samples have a leading axis; the rows are moved to the front.
+        (actual, expected) = (
+            x[form][name].swapaxes(0, 1) if name == "sample" else x[form][name] for x in (with_invalid, valid)
         )
-        assert np.all(np.isnan(of_bad[bad])), (form, name)
-        np.testing.assert_array_equal(np.delete(of_bad, bad, axis=0), np.delete(of_sound, bad, axis=0))
+        assert np.all(np.isnan(actual[bad])), (form, name)
+        np.testing.assert_array_equal(np.delete(actual, bad, axis=0), np.delete(expected, bad, axis=0))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -122,8 +122,8 @@ def test_third_derivatives_are_the_third_moments(form):
     def curvature(x):
         return ops.xp.sum(direction * ops.jvp(lambda y: MARGINALS[form](ops, y, k), (x,), (direction,))[1])
 
-    found = np.asarray(ops.value_and_grad(curvature)(theta)[1])
-    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-11)
+    third = np.asarray(ops.value_and_grad(curvature)(theta)[1])
+    np.testing.assert_allclose(third, exact, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -132,10 +132,10 @@ def test_many_items_agree_with_the_library_and_the_recursion_in_long_double(ops,
     theta = 2 * np.random.default_rng(n).normal(size=n)
     log_partition, marginals, _ = oracles.log_space(theta, k)
     assert call(ops, LOG_PARTITIONS[form], theta, k) == pytest.approx(log_partition, rel=1e-13)
-    found = call(ops, MARGINALS[form], theta, k)
-    np.testing.assert_allclose(found, marginals, rtol=1e-11, atol=1e-300)
+    actual = call(ops, MARGINALS[form], theta, k)
+    np.testing.assert_allclose(actual, marginals, rtol=1e-11, atol=1e-300)
     library = ops_module.load("torch:cpu")
-    np.testing.assert_allclose(found, call(library, subsets.marginals, theta, k), rtol=1e-11, atol=1e-300)
+    np.testing.assert_allclose(actual, call(library, subsets.marginals, theta, k), rtol=1e-11, atol=1e-300)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,4 +1,4 @@
-"""Samples of the paper's Algorithms 2 and 6 have the law; and where Algorithms 5 and 6 divide the items."""
+"""The law of samples by Algorithms 2 and 6 of the paper, and the midpoint of Algorithms 5 and 6."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from subsetgrad.subsets import paper
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_ends_of_the_unit_interval_do_no_harm_in_float32(ops32, form):
+def test_uniforms_at_the_ends_of_the_unit_interval_give_valid_samples_in_float32(ops32, form):
     n, k = 19, 8
     theta = logits.rows(n, k).astype("float32")
     below_one = np.nextafter(np.float32(1), np.float32(0))
@@ -33,7 +33,7 @@ class TestLaw:
     n, k, size = 6, 3, 50_000
     theta = np.array([1.5, -1.0, 0.0, 0.5, -2.0, 1.0])
     law = oracles.enumerated(theta, k)
-    # A right sampler stays within it with probability 1 − 1e-6, in all the frequencies of a test together.
+    # A correct sampler exceeds this bound with probability 1e-6, over all frequencies of a test together.
     bound = NormalDist().inv_cdf(1 - 1e-6 / 2 / math.comb(n, k))
 
     def largest_z_score(self, z):
@@ -55,7 +55,7 @@ class TestLaw:
         assert self.largest_z_score(z[:, ::-1]) > 3 * self.bound
 
     def test_splits_of_equal_chance_are_caught(self):
-        # Algorithm 6 with p_m that do not know θ: all that is left of it is the count of subsets.
+        # Wrong twin: Algorithm 6 with p_m at θ = 0, which depend only on the number of subsets.
         ops = ops_module.load("torch:cpu")
         z = call(
             ops, paper.divided_sample, 0 * self.theta, self.k, np.random.default_rng(4).random((self.size, self.n))
@@ -64,7 +64,7 @@ class TestLaw:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_samples_carry_no_gradient_and_may_have_logits_each(form):
+def test_samples_have_no_gradient_and_each_may_have_its_own_logits(form):
     ops = ops_module.load("torch:cpu")
     theta, uniforms = logits.rows(7, 3), np.random.default_rng(9).random((2, 6, 7))
     arrays = ops.asarray(theta), ops.asarray(uniforms[0])
@@ -76,7 +76,7 @@ def test_samples_carry_no_gradient_and_may_have_logits_each(form):
 
 
 class TestMidpoint:
-    """Algorithm 5 word for word, with the midpoint an argument."""
+    """Algorithm 5 exactly as printed, with the midpoint as an argument."""
 
     weights = np.exp(np.random.default_rng(0).normal(size=7))
 
@@ -117,7 +117,7 @@ def test_depth_of_the_divided_form_is_logarithmic():
 def test_ranges_divide_at_the_mean_of_their_ends(n):
     layout = paper.divided._layout(n)
     assert [item for item in layout.item if item < n] == list(range(n))
-    found = sorted(int(border) for border in itertools.chain.from_iterable(layout.borders) if border)
-    assert found == list(range(1, n)), "each of the n − 1 borders between items is a split once"
+    borders = sorted(int(border) for border in itertools.chain.from_iterable(layout.borders) if border)
+    assert borders == list(range(1, n)), "each of the n − 1 borders between items is split exactly once"
     if n > 1:
         assert layout.borders[0] == [(0 + n - 1) // 2 + 1]

@@ -1,4 +1,4 @@
-"""Parameters of an estimator: of their defaults' types, whatever these are, and each given once."""
+"""Parameters of an estimator have the types of their defaults, and each may be given once."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ DEFAULTS = {"rate": 0.5, "terms": 10, "central": False, "logits": "theta", "size
         ("seed", None),
     ],
 )
-def test_a_value_of_the_default_s_kind_is_taken_as_that_type(name, value):
-    found = resolve("owner", DEFAULTS, {}, {name: value})
-    assert found == {**DEFAULTS, name: value}
-    assert type(found[name]) is type(DEFAULTS[name])
+def test_a_value_of_the_kind_of_its_default_is_converted_to_the_type_of_the_default(name, value):
+    resolved = resolve("owner", DEFAULTS, {}, {name: value})
+    assert resolved == {**DEFAULTS, name: value}
+    assert type(resolved[name]) is type(DEFAULTS[name])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_value_of_another_kind_is_refused_with_the_default(name, value, expect
         resolve("owner", DEFAULTS, {}, {name: value})
 
 
-def test_an_integer_beyond_floats_is_none_the_less_an_integer():
+def test_an_integer_too_large_for_a_float_is_still_an_integer():
     assert resolve("owner", {"terms": 1}, {"terms": POSITIVE}, {"terms": 10**400}) == {"terms": 10**400}
 
 

@@ -1,4 +1,4 @@
-"""Perturbed optimisers against the formula in loops and against the derivative they estimate."""
+"""Perturbed optimisers against a loop over the published formula, and against the derivative that they estimate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def estimate(ops, noise, theta=THETA, f=None, **params):
 
 
 def log_density(e):
-    """Of the Gumbel noise; ν is minus its derivative."""
+    """Returns the log-density of Gumbel noise; ν is minus its derivative."""
     return -e - np.exp(-e)
 
 
@@ -47,7 +47,7 @@ def test_gradient_is_the_published_sum(ops, sigma, control_variate):
 
 
 def derivative_of_f_of_mean(sigma, c):
-    """∇ c·μ of the perturbed law of the first row: exact, by finite differences of sums over orders."""
+    """Returns ∇ c·μ of the perturbed law of the first row, by finite differences of exact marginals."""
 
     def value(row):
         return float(c @ (oracles.plackett_luce_probabilities(row / sigma, K) @ oracles.subsets_of(N, K)))
@@ -57,7 +57,7 @@ def derivative_of_f_of_mean(sigma, c):
 
 @pytest.mark.parametrize("control_variate", [False, True])
 def test_mean_is_the_derivative_on_an_affine_objective(ops, control_variate):
-    """Unbiased at any M; z-scores of 5 coordinates, fixed seed, bound 5."""
+    """Unbiased for every M: the z-scores of 5 coordinates stay below 5 at a fixed seed."""
     sigma, draws = 0.7, 60_000
     noise = np.random.default_rng(0).gumbel(size=(1, draws, 1, N))
     c = ops.asarray(C)
@@ -68,12 +68,12 @@ def test_mean_is_the_derivative_on_an_affine_objective(ops, control_variate):
     error = gradient.std(axis=0) / np.sqrt(draws)
     exact = derivative_of_f_of_mean(sigma, C)
     assert np.max(np.abs(gradient.mean(axis=0) - exact) / error) < 5
-    # Wrong twin: not divided by σ.
+    # Wrong twin: the gradient without the division by σ.
     assert np.max(np.abs(sigma * gradient.mean(axis=0) - exact) / error) > 15
 
 
-def test_control_variate_takes_out_what_all_maps_share(ops):
-    """A slope common to all items moves k·slope through the noise; against the unperturbed map it is nothing."""
+def test_control_variate_removes_the_slope_that_all_maps_share(ops):
+    """A slope common to all items adds variance; the difference from the unperturbed map does not contain it."""
     c = ops.asarray(C + 10)
     noise = np.random.default_rng(1).gumbel(size=(1, 2000, 1, N))
     theta = np.broadcast_to(THETA[0], (2000, N)).copy()

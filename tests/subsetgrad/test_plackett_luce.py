@@ -1,4 +1,4 @@
-"""The Plackett-Luce law: probabilities against all orders of drawing, scores against derivatives, resampling."""
+"""The Plackett-Luce law: probabilities against sums over orders, scores against derivatives, and resampling."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def possible_orders(theta, k):
 def test_probabilities_are_sums_over_orders(ops, name):
     theta = THETA[name]
     for k in range(1, 4 if name == "impossible" else 6):
-        found = np.asarray(plackett_luce.probabilities(ops, ops.asarray(theta), k))
+        probabilities = np.asarray(plackett_luce.probabilities(ops, ops.asarray(theta), k))
         expected = np.zeros(len(oracles.subsets_of(5, k)))
         weights = np.exp(theta - np.max(theta))
         index = {tuple(np.flatnonzero(row)): i for i, row in enumerate(oracles.subsets_of(5, k))}
-        if name in ("impossible", "spread"):  # in logarithms, item by item: the oracle's weights underflow
+        if name in ("impossible", "spread"):  # by logarithms here, because the weights of the oracle underflow
             for order in possible_orders(theta, k):
                 log_p, remaining = 0.0, list(range(5))
                 for item in order:
@@ -43,17 +43,17 @@ def test_probabilities_are_sums_over_orders(ops, name):
         else:
             expected = oracles.plackett_luce_probabilities(theta, k)
             assert np.all(weights > 0)
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-300)
-        assert found.sum() == pytest.approx(1.0, abs=1e-12)
+        np.testing.assert_allclose(probabilities, expected, rtol=1e-9, atol=1e-300)
+        assert probabilities.sum() == pytest.approx(1.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("k", [0, 5])
 def test_one_subset_has_probability_1(ops, k):
-    found = np.asarray(plackett_luce.probabilities(ops, ops.asarray(THETA["ordinary"]), k))
-    np.testing.assert_allclose(found, [1.0], atol=1e-12)
+    probabilities = np.asarray(plackett_luce.probabilities(ops, ops.asarray(THETA["ordinary"]), k))
+    np.testing.assert_allclose(probabilities, [1.0], atol=1e-12)
 
 
-def test_probabilities_of_one_item_are_a_softmax_and_of_more_no_conditional_poisson(ops):
+def test_for_one_item_the_law_is_a_softmax_and_for_more_it_is_not_the_conditional_poisson_law(ops):
     theta = THETA["ordinary"]
     one = np.asarray(plackett_luce.probabilities(ops, ops.asarray(theta), 1))
     softmax = np.exp(theta) / np.exp(theta).sum()
@@ -64,11 +64,11 @@ def test_probabilities_of_one_item_are_a_softmax_and_of_more_no_conditional_pois
 
 def test_marginals_are_batched_and_sum_to_k(ops):
     theta = 1.5 * RNG.normal(size=(2, 3, 5))
-    found = np.asarray(plackett_luce.marginals(ops, ops.asarray(theta), 2))
+    marginals = np.asarray(plackett_luce.marginals(ops, ops.asarray(theta), 2))
     for index in np.ndindex(2, 3):
         expected = oracles.plackett_luce_probabilities(theta[index], 2) @ oracles.subsets_of(5, 2)
-        np.testing.assert_allclose(found[index], expected, rtol=1e-10)
-    np.testing.assert_allclose(found.sum(axis=-1), 2.0, atol=1e-12)
+        np.testing.assert_allclose(marginals[index], expected, rtol=1e-10)
+    np.testing.assert_allclose(marginals.sum(axis=-1), 2.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["ordinary", "impossible"])
@@ -76,7 +76,7 @@ def test_gradient_of_an_expectation_is_that_of_finite_differences(ops, name):
     theta, k = THETA[name], 2
     values = RNG.normal(size=10)
     weights = ops.asarray(values)
-    found = ops.value_and_grad(lambda t: ops.xp.sum(weights * plackett_luce.probabilities(ops, t, k)))(
+    gradient = ops.value_and_grad(lambda t: ops.xp.sum(weights * plackett_luce.probabilities(ops, t, k)))(
         ops.asarray(theta)
     )[1]
     possible = np.isfinite(theta)
@@ -86,9 +86,9 @@ def test_gradient_of_an_expectation_is_that_of_finite_differences(ops, name):
         full[possible] = row
         return float(values @ oracles.plackett_luce_probabilities(full, k))
 
-    assert np.all(np.asarray(found)[~possible] == 0)
+    assert np.all(np.asarray(gradient)[~possible] == 0)
     expected = oracles.finite_difference(expected_value, theta[possible])
-    np.testing.assert_allclose(np.asarray(found)[possible], expected, atol=1e-8)
+    np.testing.assert_allclose(np.asarray(gradient)[possible], expected, atol=1e-8)
 
 
 def test_twenty_one_items_are_refused(ops):
@@ -97,7 +97,7 @@ def test_twenty_one_items_are_refused(ops):
 
 
 def log_probability(theta, order):
-    """log P(o), draw by draw."""
+    """Returns log P(o), added up draw by draw."""
     remaining, total = [i for i in range(len(theta)) if np.isfinite(theta[i])], 0.0
     for item in order:
         total += theta[item] - np.logaddexp.reduce(theta[remaining])
@@ -109,32 +109,32 @@ def log_probability(theta, order):
 def test_ordered_score_is_the_derivative_of_the_log_probability_of_the_order(ops, k):
     theta = 1.5 * RNG.normal(size=(2, 5))
     order = np.array([[RNG.permutation(5) for _ in range(2)] for _ in range(3)])
-    found = np.asarray(plackett_luce.ordered_score(ops, ops.asarray(theta), integers(ops, order), k))
+    score = np.asarray(plackett_luce.ordered_score(ops, ops.asarray(theta), integers(ops, order), k))
     for s, b in np.ndindex(3, 2):
-        wanted = oracles.finite_difference(lambda row, o=order[s, b, :k]: log_probability(row, o), theta[b])
-        np.testing.assert_allclose(found[s, b], wanted, atol=1e-8)
-    np.testing.assert_allclose(found.sum(axis=-1), 0.0, atol=1e-12)
+        expected = oracles.finite_difference(lambda row, o=order[s, b, :k]: log_probability(row, o), theta[b])
+        np.testing.assert_allclose(score[s, b], expected, atol=1e-8)
+    np.testing.assert_allclose(score.sum(axis=-1), 0.0, atol=1e-12)
 
 
-def test_ordered_score_has_no_part_in_an_impossible_item(ops):
+def test_ordered_score_of_an_impossible_item_is_zero(ops):
     theta = THETA["impossible"]
     order = np.array([[2, 0, 4, 1, 3]])
-    found = np.asarray(plackett_luce.ordered_score(ops, ops.asarray(theta[None]), integers(ops, order), 2))[0]
+    score = np.asarray(plackett_luce.ordered_score(ops, ops.asarray(theta[None]), integers(ops, order), 2))[0]
     possible = np.isfinite(theta)
-    wanted = oracles.finite_difference(lambda row: log_probability(row, [1, 0]), theta[possible])
-    assert np.all(found[~possible] == 0)
-    np.testing.assert_allclose(found[possible], wanted, atol=1e-8)
+    expected = oracles.finite_difference(lambda row: log_probability(row, [1, 0]), theta[possible])
+    assert np.all(score[~possible] == 0)
+    np.testing.assert_allclose(score[possible], expected, atol=1e-8)
 
 
 def integers(ops, order):
-    """Returns an order as integers of the backend: by sorting numbers that stand in that order."""
-    places = np.empty(order.shape)
-    np.put_along_axis(places, order, np.broadcast_to(np.arange(order.shape[-1], dtype=float), order.shape), axis=-1)
-    return ops.xp.argsort(ops.asarray(places), axis=-1)
+    """Returns an order as integers of the backend, by sorting numbers that are in that order."""
+    ranks = np.empty(order.shape)
+    np.put_along_axis(ranks, order, np.broadcast_to(np.arange(order.shape[-1], dtype=float), order.shape), axis=-1)
+    return ops.xp.argsort(ops.asarray(ranks), axis=-1)
 
 
 def race(theta, order, exponentials, k):
-    """x̃ of one row from arrival times, item by item; long double."""
+    """Returns x̃ of one row from arrival times, item by item, in long double."""
     weights = np.exp(theta.astype(np.longdouble))
     times = np.full(len(theta), np.inf, np.longdouble)
     clock, gone = np.longdouble(0), []
@@ -160,17 +160,17 @@ def test_conditional_gumbel_is_the_race_and_its_derivative(ops, k):
         x = plackett_luce.conditional_gumbel(ops, t, integers(ops, order), ops.asarray(exponentials), k)
         return ops.xp.sum(ops.asarray(bar) * x), x
 
-    (_, found), gradient = ops.compile(ops.value_and_grad(weighted, has_aux=True))(ops.asarray(theta))
+    (_, x_tilde), gradient = ops.compile(ops.value_and_grad(weighted, has_aux=True))(ops.asarray(theta))
     for s, b in np.ndindex(3, 2):
         np.testing.assert_allclose(
-            np.asarray(found)[s, b], race(theta[b], order[s, b], exponentials[s, b], k).astype(float), rtol=1e-12
+            np.asarray(x_tilde)[s, b], race(theta[b], order[s, b], exponentials[s, b], k).astype(float), rtol=1e-12
         )
     for b in range(2):
-        wanted = oracles.finite_difference(
+        expected = oracles.finite_difference(
             lambda row, b=b: float(sum(bar[s, b] @ race(row, order[s, b], exponentials[s, b], k) for s in range(3))),
             theta[b],
         )
-        np.testing.assert_allclose(np.asarray(gradient)[b], wanted, atol=1e-8)
+        np.testing.assert_allclose(np.asarray(gradient)[b], expected, atol=1e-8)
 
 
 def test_conditional_gumbel_leaves_impossible_items_impossible(ops):
@@ -188,14 +188,14 @@ def test_conditional_gumbel_leaves_impossible_items_impossible(ops):
         assert np.all(np.isfinite(np.asarray(gradient))) and np.all(np.asarray(gradient)[0, ~possible] == 0)
 
 
-# Moments and the law of the winner, of x̃ after an order drawn by Gumbel-top-k: 2·5 + 5 comparisons at k = 3, and the
-# fixed seed; a right sampler passes a bound of 5 with probability 1 − 1e-5.
+# The tests below compare the mean and the variance of x̃ − θ of 5 items, and the law of the largest, at a fixed seed. A
+# correct sampler exceeds a bound of 5 in one of these 15 comparisons with probability 1e-5.
 BOUND = 5.0
 REPLICATES = 40_000
 
 
 def resampled(ops, condition):
-    """Returns perturbed logits, and x̃ given the order that `condition` makes of them."""
+    """Returns the order of perturbed logits, and x̃ given `condition(order)`."""
     rng = np.random.default_rng(0)
     theta = THETA["ordinary"][None]
     perturbed = theta + rng.gumbel(size=(REPLICATES, 1, 5))
@@ -208,7 +208,7 @@ def resampled(ops, condition):
 
 
 def z_scores(theta, x):
-    """Of the Gumbel mean and variance of x − θ item by item, and of the law of the winner."""
+    """Returns |z-scores| of the mean and the variance of x − θ, item by item, and of the law of the largest."""
     noise = x - theta
     scores = []
     for value, exact in ((noise, np.euler_gamma), ((noise - np.euler_gamma) ** 2, np.pi**2 / 6)):
@@ -232,7 +232,7 @@ def test_moments_catch_an_order_of_another_law(ops):
 
 
 def test_float32_takes_logits_far_apart(ops32):
-    """Items whose weight underflows are drawn when nothing else is left: no infinity, no NaN."""
+    """Items whose weight underflows are drawn when no others are left, without infinities or NaN."""
     theta = np.array([[0.0, -gap, -gap - 1, -2 * gap, -2 * gap - 0.5] for gap in (20.0, 90.0, 200.0)])
     order = np.broadcast_to([0, 2, 1, 4, 3], (1, 3, 5))
     exponentials = RNG.exponential(size=(1, 3, 5)).astype(np.float32)
@@ -246,11 +246,11 @@ def test_float32_takes_logits_far_apart(ops32):
         (_, x), gradient = ops32.compile(ops32.value_and_grad(weighted, has_aux=True))(ops32.asarray(theta))
         score = np.asarray(plackett_luce.ordered_score(ops32, ops32.asarray(theta), on_device, k), float)
         for b, row in enumerate(theta):
-            expected = race(row, order[0, b], exponentials[0, b], k).astype(float)
-            np.testing.assert_allclose(np.asarray(x)[0, b], expected, rtol=1e-5, atol=1e-5)
-            wanted = oracles.finite_difference(
+            expected_x = race(row, order[0, b], exponentials[0, b], k).astype(float)
+            np.testing.assert_allclose(np.asarray(x)[0, b], expected_x, rtol=1e-5, atol=1e-5)
+            expected = oracles.finite_difference(
                 lambda r, b=b, k=k: float(race(r, order[0, b], exponentials[0, b], k).sum()), row
             )
-            np.testing.assert_allclose(np.asarray(gradient)[b], wanted, atol=1e-4)
-            wanted = oracles.finite_difference(lambda r, b=b, k=k: log_probability(r, order[0, b, :k]), row)
-            np.testing.assert_allclose(score[0, b], wanted, atol=1e-5)
+            np.testing.assert_allclose(np.asarray(gradient)[b], expected, atol=1e-4)
+            expected = oracles.finite_difference(lambda r, b=b, k=k: log_probability(r, order[0, b, :k]), row)
+            np.testing.assert_allclose(score[0, b], expected, atol=1e-5)

@@ -72,9 +72,9 @@ def test_an_estimate_may_be_a_plain_tuple(ops, name):
         return ops.xp.sum(c * z * z, axis=-1)
 
     assert type(plain.estimate(ops, theta, draws, f, k=2, state=None)) is tuple
-    found, expected = (evaluate(record, ops, theta, draws, f, k=2, params={}) for record in (plain, named))
-    assert isinstance(found, Estimate) and found.state is None
-    for array, other in zip(found[:3], expected[:3], strict=True):
+    actual, expected = (evaluate(record, ops, theta, draws, f, k=2, params={}) for record in (plain, named))
+    assert isinstance(actual, Estimate) and actual.state is None
+    for array, other in zip(actual[:3], expected[:3], strict=True):
         np.testing.assert_array_equal(np.asarray(array), np.asarray(other))
     losses = [np.asarray(expectation(record, ops, theta, f, draws, k=2, params={})[0]) for record in (plain, named)]
     np.testing.assert_array_equal(*losses)

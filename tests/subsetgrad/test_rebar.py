@@ -1,4 +1,4 @@
-"""REBAR on the Plackett-Luce law: its formula from finite differences, its mean, and its learned temperature."""
+"""REBAR on the Plackett-Luce law: its formula by finite differences, its mean, and its learned temperature."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def estimate(
         return evaluate(record, ops, theta, draws, f, k=K, params=record.resolve_params(params), state=state)
 
     draws = {"gumbel": ops.asarray(gumbel), "exponential": ops.asarray(exponential)}
-    found = run(ops.asarray(theta), draws, {"log_temperature": ops.asarray(log_temperature)})
-    return np.asarray(found[0]), np.asarray(found[2]), np.asarray(found[3]["log_temperature"])
+    points, _, gradient, state = run(ops.asarray(theta), draws, {"log_temperature": ops.asarray(log_temperature)})
+    return np.asarray(points), np.asarray(gradient), np.asarray(state["log_temperature"])
 
 
 def relaxed(x, temperature):
-    """SoftSub as printed, in float64."""
+    """Returns SoftSub as printed, in float64."""
     total = np.zeros(N)
     for _ in range(K):
         a = np.exp(x / temperature) / np.exp(x / temperature).sum()
@@ -49,7 +49,7 @@ def relaxed(x, temperature):
 
 
 def resampled(theta, order, exponentials):
-    """Arrival times of the race, given who came first."""
+    """Returns −log of the arrival times, given the order of the first K items."""
     times, clock, gone = np.zeros(N), 0.0, []
     for item in order[:K]:
         clock += exponentials[item] / sum(np.exp(theta[i]) for i in range(N) if i not in gone)
@@ -69,7 +69,7 @@ def log_probability(theta, order):
 
 
 def rebar(b, log_temperature, eta):
-    """The estimate of one row from its published parts, each by finite differences."""
+    """Returns the estimate of one row from its published terms, each by finite differences."""
     temperature = math.exp(log_temperature)
     gradient = np.zeros(N)
     for s in range(S):
@@ -144,8 +144,8 @@ def test_first_temperature_is_one_half(ops):
 
 
 def test_mean_is_the_exact_gradient_of_the_plackett_luce_law():
-    """z-scores of 5 coordinates at a fixed seed, bound 5; the gradient of the other law is the wrong twin."""
-    ops = ops_module.load("torch:cpu")  # the formula holds on both, as tested above
+    """The z-scores of 5 coordinates stay below 5 at a fixed seed; the gradient of another law is the wrong twin."""
+    ops = ops_module.load("torch:cpu")  # one backend suffices, since the formula is tested on both above
     draws = 40_000
     rng = np.random.default_rng(0)
     theta = np.broadcast_to(THETA[0], (draws, N)).copy()

@@ -1,4 +1,4 @@
-"""Relaxations against naive float64 loops and their finite differences; SoftSub in float32."""
+"""Relaxations against naive loops in float64 and their finite differences; SoftSub in float32."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def naive_softmax(x):
 
 
 def naive_softsub(x, k, temperature, epsilon=1e-30):
-    """The published algorithm as it is printed, in float64."""
+    """Returns the result of the published algorithm as printed, in float64."""
     total = np.zeros(len(x))
     for _ in range(k):
         a = naive_softmax(x / temperature)
@@ -44,7 +44,7 @@ def naive_l2x(theta, noises, temperature):
 
 
 def assert_follows(points, gradient, naive):
-    """Holds points and gradient to `naive(theta row, s, b)` and its finite differences."""
+    """Asserts that the points are `naive(theta row, s, b)`, and the gradient its finite differences."""
     for s, b in np.ndindex(S, 2):
         np.testing.assert_allclose(points[s, b], naive(THETA[b], s, b), atol=1e-9)
     for b in range(2):
@@ -56,14 +56,16 @@ def assert_follows(points, gradient, naive):
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_softsub_on_theta_is_the_naive_loop(ops, temperature):
-    found = estimate(ops, "softsub", NOISE, temperature=temperature)
-    assert_follows(*found, lambda row, s, b: naive_softsub(row + NOISE[s, b], K, temperature))
-    np.testing.assert_allclose(found[0].sum(axis=-1), K, atol=1e-12)
+    points, gradient = estimate(ops, "softsub", NOISE, temperature=temperature)
+    assert_follows(points, gradient, lambda row, s, b: naive_softsub(row + NOISE[s, b], K, temperature))
+    np.testing.assert_allclose(points.sum(axis=-1), K, atol=1e-12)
 
 
 def test_softsub_on_log_sigmoid_is_the_naive_loop(ops):
-    found = estimate(ops, "softsub", NOISE, temperature=2.0, epsilon=1e-7, logits="logsigmoid")
-    assert_follows(*found, lambda row, s, b: naive_softsub(NOISE[s, b] - np.log1p(np.exp(-row)), K, 2.0, 1e-7))
+    points, gradient = estimate(ops, "softsub", NOISE, temperature=2.0, epsilon=1e-7, logits="logsigmoid")
+    assert_follows(
+        points, gradient, lambda row, s, b: naive_softsub(NOISE[s, b] - np.log1p(np.exp(-row)), K, 2.0, 1e-7)
+    )
 
 
 def test_softsub_refuses_other_logits():
@@ -74,7 +76,7 @@ def test_softsub_refuses_other_logits():
         record.draws_for(K, record.resolve_params({"logits": "odds"}))
 
 
-def test_log_sigmoid_is_accurate_at_extremes_and_lets_impossible_items_be(ops):
+def test_log_sigmoid_is_accurate_at_extremes_and_keeps_impossible_items(ops):
     from subsetgrad.families.relaxed import _log_sigmoid
 
     theta = ops.asarray(np.array([-800.0, -30.0, -1.0, 0.0, 1.0, 30.0, 800.0, -np.inf]))
@@ -108,18 +110,18 @@ def test_softsub_at_k_1_is_gumbel_softmax(ops):
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
 def test_gumbel_softmax_is_the_softmax_of_perturbed_logits(ops, temperature):
-    found = estimate(ops, "gs", NOISE, k=1, temperature=temperature)
-    assert_follows(*found, lambda row, s, b: naive_softmax((row + NOISE[s, b]) / temperature))
+    points, gradient = estimate(ops, "gs", NOISE, k=1, temperature=temperature)
+    assert_follows(points, gradient, lambda row, s, b: naive_softmax((row + NOISE[s, b]) / temperature))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_l2x_is_the_largest_of_k_independent_softmaxes(ops, temperature):
-    found = estimate(ops, "l2x", NOISES, temperature=temperature)
-    assert_follows(*found, lambda row, s, b: naive_l2x(row, NOISES[s, b], temperature))
-    sums = found[0].sum(axis=-1)
+    points, gradient = estimate(ops, "l2x", NOISES, temperature=temperature)
+    assert_follows(points, gradient, lambda row, s, b: naive_l2x(row, NOISES[s, b], temperature))
+    sums = points.sum(axis=-1)
     assert np.all(sums <= K + 1e-12) and np.any(sums < K - 0.1)
     one_draw = np.array([[naive_l2x(THETA[b], NOISES[s, b, :1], temperature) for b in range(2)] for s in range(S)])
-    assert np.max(np.abs(found[0] - one_draw)) > 0.1  # wrong twin: one draw instead of k, as published once
+    assert np.max(np.abs(points - one_draw)) > 0.1  # wrong twin: one draw, as in a published code
 
 
 def test_l2x_draws_k_vectors_of_noise():
@@ -128,7 +130,7 @@ def test_l2x_draws_k_vectors_of_noise():
 
 
 def hard_rows():
-    """Perturbed logits where one item after another dominates at t = 0.1, in numbers that float32 holds."""
+    """Returns perturbed logits of which one after another dominates at t = 0.1, exact in float32."""
     rng = np.random.default_rng(0)
     return (10 * rng.normal(size=(200, 10)) + rng.gumbel(size=(200, 10))).astype(np.float32).astype(float)
 
@@ -144,15 +146,15 @@ def naive_float32(x, k, temperature):
 
 
 def exact_softsub(x, k, temperature):
-    """In float64 with 1 − a as the others' share: no cancellation at any temperature."""
+    """Returns SoftSub in float64, with 1 − a computed from the other items, so that nothing cancels."""
     x, total = x.copy(), np.zeros(x.shape)
     for _ in range(k):
         others = np.empty_like(x)
         for i in range(x.shape[-1]):
             others[..., i] = np.logaddexp.reduce(np.delete(x, i, axis=-1) / temperature, axis=-1)
-        everything = np.logaddexp.reduce(x / temperature, axis=-1)[..., None]
-        total += np.exp(x / temperature - everything)
-        x = x + np.maximum(others - everything, np.log(1.1754943508222875e-38))
+        log_total = np.logaddexp.reduce(x / temperature, axis=-1)[..., None]
+        total += np.exp(x / temperature - log_total)
+        x = x + np.maximum(others - log_total, np.log(1.1754943508222875e-38))
     return total
 
 
@@ -163,5 +165,5 @@ def test_float32_softsub_at_a_low_temperature_is_that_of_float64(ops32):
     gap = np.max(np.abs(points[0] - exact))
     assert points.dtype == np.float32 and np.all(np.isfinite(gradient))
     assert gap < 5e-3, f"float32 SoftSub is off by {gap:.2g}"
-    # Wrong twin: log(1 − a) as printed. The comparison must catch it.
+    # Wrong twin: log(1 − a) by subtraction, as printed.
     assert np.max(np.abs(naive_float32(rows, 7, 0.1) - exact)) > 0.5

@@ -32,7 +32,7 @@ def samples(count, seed=0):
 
 
 def score(b, z):
-    """∇ log p(z) of row b, by finite differences of the listed law."""
+    """Returns ∇ log p(z) of row b, by finite differences of the listed law."""
 
     def log_probability(theta):
         law = oracles.enumerated(theta, K)
@@ -49,7 +49,7 @@ def test_sfe_is_the_mean_of_value_times_score(ops, count):
 
 
 def leave_one_out(z, b, mean_of):
-    """(1/S) Σ (f_i − baseline_i) score_i, with `mean_of(others, all)` the baseline of sample i."""
+    """Returns (1/S) Σ (f_i − baseline_i) score_i, with `mean_of(others, all)` the baseline of sample i."""
     values = [F(z[s, b]) for s in range(len(z))]
     terms = []
     for i in range(len(z)):
@@ -61,13 +61,13 @@ def leave_one_out(z, b, mean_of):
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_rloo_is_the_mean_with_explicit_leave_one_out_baselines(ops, count):
     z = samples(count, seed=count)
-    found = estimate(ops, "rloo", z)
+    gradient = estimate(ops, "rloo", z)
     expected = [leave_one_out(z, b, lambda others, _: np.mean(others)) for b in range(2)]
-    np.testing.assert_allclose(found, expected, atol=1e-8)
-    # Wrong twin: the mean of all as the baseline, as a published code has it: short by 1 − 1/S.
+    np.testing.assert_allclose(gradient, expected, atol=1e-8)
+    # Wrong twin: the mean of all samples as the baseline, as in a published code; it shrinks the gradient by 1 − 1/S.
     shrunk = np.array([leave_one_out(z, b, lambda _, values: np.mean(values)) for b in range(2)])
-    np.testing.assert_allclose(shrunk, found * (1 - 1 / count), atol=1e-8)
-    assert np.max(np.abs(shrunk - found)) > 0.01
+    np.testing.assert_allclose(shrunk, gradient * (1 - 1 / count), atol=1e-8)
+    assert np.max(np.abs(shrunk - gradient)) > 0.01
 
 
 def exact_gradient(b):
@@ -78,16 +78,16 @@ def exact_gradient(b):
 
 def test_mean_of_sfe_over_the_law_is_the_exact_gradient(ops):
     law = LAWS[0]
-    every = estimate(ops, "sfe", law.states[None], np.repeat(THETA[:1], len(law.states), axis=0))
-    np.testing.assert_allclose(law.probabilities @ every, exact_gradient(0), atol=1e-12)
+    gradients = estimate(ops, "sfe", law.states[None], np.repeat(THETA[:1], len(law.states), axis=0))
+    np.testing.assert_allclose(law.probabilities @ gradients, exact_gradient(0), atol=1e-12)
 
 
 def test_mean_of_rloo_over_pairs_is_the_exact_gradient(ops):
     law = LAWS[0]
     first, second = np.indices((len(law.states),) * 2).reshape(2, -1)
-    every = estimate(ops, "rloo", law.states[np.stack([first, second])], np.repeat(THETA[:1], len(first), axis=0))
+    gradients = estimate(ops, "rloo", law.states[np.stack([first, second])], np.repeat(THETA[:1], len(first), axis=0))
     weights = law.probabilities[first] * law.probabilities[second]
-    np.testing.assert_allclose(weights @ every, exact_gradient(0), atol=1e-12)
+    np.testing.assert_allclose(weights @ gradients, exact_gradient(0), atol=1e-12)
 
 
 def test_rloo_does_not_see_a_constant_in_the_objective(ops):
@@ -104,6 +104,6 @@ def test_rloo_is_zero_where_all_samples_are_the_same(ops):
     assert np.max(np.abs(estimate(ops, "rloo", z))) < 1e-15
 
 
-def test_rloo_asks_for_two_samples():
+def test_rloo_uses_at_least_two_samples():
     assert [get("rloo").samples(wanted) for wanted in (1, 2, 5)] == [2, 2, 5]
     assert [get("sfe").samples(wanted) for wanted in (1, 2, 5)] == [1, 2, 5]

@@ -1,4 +1,4 @@
-"""The SIMPLE family against explicit covariance matrices of the listed law."""
+"""The SIMPLE family against covariance matrices of the listed law."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_simple_is_the_covariance_matrix_times_the_mean_gradient(ops):
     expected = [LAWS[b].covariance @ np.mean([F.slope(Z[s, b]) for s in range(S)], axis=0) for b in range(2)]
     assert np.array_equal(points, Z)
     np.testing.assert_allclose(gradient, expected, atol=1e-9)
-    # Wrong twin: the diagonal of the covariance alone, as for independent items.
+    # Wrong twin: only the diagonal of the covariance matrix, as for independent items.
     diagonal = [np.diag(LAWS[b].covariance) * np.mean([F.slope(Z[s, b]) for s in range(S)], axis=0) for b in range(2)]
     assert np.max(np.abs(gradient - diagonal)) > 0.01
 
@@ -57,7 +57,7 @@ def test_simple_is_exact_without_variance_on_an_affine_objective(ops):
 def test_simple_on_the_distance_has_its_closed_form_moments(ops):
     b, law = np.abs(C), LAWS[0]
     target = ops.asarray(b)
-    rows = np.repeat(THETA[:1], len(law.states), axis=0)  # every value of the estimate, one a row
+    rows = np.repeat(THETA[:1], len(law.states), axis=0)  # one row for each value of the estimate
     _, values = estimate(ops, "simple", {"z": law.states[None]}, rows, lambda z: ops.xp.sum((z - target) ** 2, axis=-1))
     mean = law.probabilities @ values
     covariance = (values - mean).T * law.probabilities @ (values - mean)
@@ -95,7 +95,7 @@ def test_simple_f_is_the_difference_of_samples_of_two_laws(ops, step_size):
     for s, b in np.ndindex(S, 2):
         stepped = THETA[b] - step_size * F.slope(Z[s, b])
         (second[s, b],), (gap,) = oracles.listed_samples(stepped, K, UNIFORMS[1, s, b, :1])
-        assert gap > 1e-6  # so that finite differences decide as the library does
+        assert gap > 1e-6  # far enough for the errors of finite differences
     assert np.array_equal(points, Z)
     np.testing.assert_allclose(gradient, np.mean(Z - second, axis=0), atol=1e-12)
 

@@ -1,4 +1,4 @@
-"""Soft operators: values and gradients at -inf, at extremes, and in float32; against 150 digits."""
+"""Soft operators: values and gradients at -inf, at extremes and in float32, against 150-digit arithmetic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 
 
 def value_and_gradient(ops, function, row, weights):
-    """Returns function(row) and the gradient of Σ weights · function, over its finite entries."""
+    """Returns function(row), and the gradient of Σ weights · function over its finite entries."""
     xp, w = ops.xp, ops.asarray(weights)
 
     def total(x):
@@ -37,7 +37,7 @@ def value_and_gradient(ops, function, row, weights):
 
 
 def exact(name, row):
-    """The definition in 150 digits; -inf where the value is."""
+    """Returns the values by definition, in 150-digit arithmetic."""
     with decimal.localcontext() as context:
         context.prec = 150
         weights = [decimal.Decimal(float(x)).exp() if np.isfinite(x) else decimal.Decimal(0) for x in row]
@@ -89,7 +89,7 @@ def test_log_sum_exp_of_nothing_possible_is_minus_infinity_without_gradient(ops)
 
 
 def test_gradient_flows_where_two_items_share_the_largest_logit(ops):
-    """`log(1 − a)` treats one of the tied apart from the other: value and gradient must not show it."""
+    """`log(1 − a)` uses different formulas for the two; values and gradients must be equal all the same."""
     row = np.array([1.5, 0.2, 1.5])
     value, gradient = value_and_gradient(ops, soft_top_k.log_one_minus_softmax, row, np.ones(3))
     assert value[0] == pytest.approx(value[2], rel=1e-14)
@@ -101,34 +101,34 @@ def float32_rows():
     shape = (50, 200)
     cases = [rng.normal(size=shape), 30 * rng.normal(size=shape), 1e-3 * rng.normal(size=shape), np.zeros(shape)]
     dominated = rng.normal(size=shape)
-    dominated[:, 0] += np.linspace(0, 60, 50)  # up to where 1 − a has no float32 but log(1 − a) has
+    dominated[:, 0] += np.linspace(0, 60, 50)  # up to where 1 − a underflows in float32, but log(1 − a) does not
     return np.concatenate([*cases, dominated]).astype(np.float32)
 
 
 def test_log_one_minus_softmax_is_accurate_in_float32(ops32):
-    """In the relative sense where it is small (many items) and where it is large (one dominates)."""
+    """The relative error is small both where the value is small and where one item dominates."""
     rows32 = float32_rows()
     x = rows32.astype(float)
-    everything = np.logaddexp.reduce(x, axis=-1, keepdims=True)
-    a = np.exp(x - everything)
+    log_total = np.logaddexp.reduce(x, axis=-1, keepdims=True)
+    a = np.exp(x - log_total)
     expected = np.log1p(-np.minimum(a, 0.5))
     for row, item in zip(*np.nonzero(a > 0.5), strict=True):
-        expected[row, item] = np.logaddexp.reduce(np.delete(x[row], item)) - everything[row, 0]
-    found = np.asarray(soft_top_k.log_one_minus_softmax(ops32, ops32.asarray(rows32)))
-    assert found.dtype == np.float32
+        expected[row, item] = np.logaddexp.reduce(np.delete(x[row], item)) - log_total[row, 0]
+    actual = np.asarray(soft_top_k.log_one_minus_softmax(ops32, ops32.asarray(rows32)))
+    assert actual.dtype == np.float32
     normal = np.abs(expected) > 1e-30
-    error = np.max(np.abs(found - expected)[normal] / np.abs(expected)[normal])
+    error = np.max(np.abs(actual - expected)[normal] / np.abs(expected)[normal])
     assert error < 1e-5, f"relative error {error:.2g}"
-    # Wrong twins: 1 − a by subtraction, and the largest item's 1 − a as a difference of two logarithms everywhere.
+    # Wrong twins: 1 − a by subtraction, and log(1 − a) of the largest item as a difference of logarithms everywhere.
     a32 = a.astype(np.float32)
     with np.errstate(divide="ignore"):
         subtracted = np.log(np.float32(1) - a32)
     assert np.max(np.abs(subtracted - expected)[normal] / np.abs(expected)[normal]) > 0.05
     item = np.argmax(x, axis=-1)[:, None]
     others = np.where(np.arange(200) == item, -np.inf, x)
-    difference = np.logaddexp.reduce(others, axis=-1).astype(np.float32) - everything[:, 0].astype(np.float32)
-    own = np.take_along_axis(expected, item, axis=-1)[:, 0]
-    assert np.max(np.abs(difference - own) / np.abs(own)) > 5e-5
+    difference = np.logaddexp.reduce(others, axis=-1).astype(np.float32) - log_total[:, 0].astype(np.float32)
+    of_largest = np.take_along_axis(expected, item, axis=-1)[:, 0]
+    assert np.max(np.abs(difference - of_largest) / np.abs(of_largest)) > 5e-5
 
 
 @pytest.mark.parametrize("k", [0, 1, 3, 4])
@@ -146,8 +146,8 @@ def test_soft_top_k_sums_to_k_and_never_takes_an_impossible_item(ops, k):
 def test_softmax_and_log_sum_exp_are_accurate_in_float32(ops32):
     rows32 = float32_rows()
     x = rows32.astype(float)
-    everything = np.logaddexp.reduce(x, axis=-1, keepdims=True)
+    log_total = np.logaddexp.reduce(x, axis=-1, keepdims=True)
     probability = np.asarray(soft_top_k.softmax(ops32, ops32.asarray(rows32)), float)
-    np.testing.assert_allclose(probability, np.exp(x - everything), rtol=2e-5, atol=1e-36)
+    np.testing.assert_allclose(probability, np.exp(x - log_total), rtol=2e-5, atol=1e-36)
     total = np.asarray(soft_top_k.log_sum_exp(ops32, ops32.asarray(rows32)), float)
-    np.testing.assert_allclose(total, everything, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(total, log_total, rtol=1e-6, atol=1e-6)

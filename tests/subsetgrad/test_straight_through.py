@@ -24,7 +24,7 @@ def estimate(ops, name, draws, k, theta=THETA, f=None, **params):
 
 
 def softmax_jacobian(x, temperature):
-    """∂y_i/∂x_j of y = softmax(x/τ), entry by entry from the quotient rule."""
+    """Returns ∂y_i/∂x_j of y = softmax(x/τ), entry by entry, by the quotient rule."""
     weights = [np.exp(value / temperature) for value in x]
     total = sum(weights)
     return np.array(
@@ -60,7 +60,7 @@ def test_stgs_is_the_softmax_jacobian_times_the_gradient_at_the_one_hot(ops, tem
         expected[b] += jacobian @ F.slope(points[s, b]) / S
         relaxed[b] += jacobian @ F.slope(np.exp(x / temperature) / np.sum(np.exp(x / temperature))) / S
     np.testing.assert_allclose(gradient, expected, atol=1e-8)
-    assert np.max(np.abs(gradient - relaxed)) > 0.01  # Gumbel-softmax, which takes ∇f at the relaxed point
+    assert np.max(np.abs(gradient - relaxed)) > 0.01  # wrong twin: ∇f at the relaxed point, as in Gumbel-softmax
 
 
 def test_stgs_has_the_temperature_1_by_default(ops):
@@ -88,7 +88,7 @@ def test_stgs_and_gumbel_softmax_share_their_point_where_one_item_has_all_the_ma
     np.testing.assert_allclose(straight[1], soft[1], atol=1e-12)
 
 
-def test_they_are_defined_for_one_item_only():
+def test_stgs_and_gumbel_softmax_are_defined_for_one_item_only():
     for name in ("stgs", "gs"):
         with pytest.raises(ValueError, match=f"k=2: {name} is defined for k=1 only"):
             get(name).check_k(2, 5)

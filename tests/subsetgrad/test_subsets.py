@@ -1,4 +1,4 @@
-"""The exact k-subset distribution against enumeration, against other recursions, and against its own identities."""
+"""The exact k-subset distribution against enumeration, other recursions, and identities."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SHIFT = 1024.0
 
 
 def rows_of(n, k, dtype="float64"):
-    """Returns `[R, n]` logits: ordinary ones and every kind of extreme; at least k of each row are finite."""
+    """Returns `[R, n]` ordinary and extreme logits; at least k of each row are finite."""
     rng = np.random.default_rng(1000 * n + k)
-    ordinary = np.round(rng.normal(size=n) * 2**9) / 2**9  # so that adding SHIFT is exact, in float32 too
+    ordinary = np.round(rng.normal(size=n) * 2**9) / 2**9  # rounded, so that adding SHIFT is exact in float32
     one_missing, just_k = ordinary.copy(), np.full(n, -np.inf)
     if k < n:
         one_missing[rng.integers(n)] = -np.inf
@@ -42,8 +42,8 @@ def rows_of(n, k, dtype="float64"):
     return np.array(rows).astype(dtype).astype("float64")
 
 
-def everything(ops, k, theta, v, z):
-    """Returns every function of the distribution, in one go: one compilation a shape."""
+def all_functions(ops, k, theta, v, z):
+    """Returns the values of all functions, so that each shape is compiled once."""
     return {
         "log_partition": subsets.log_partition(ops, theta, k),
         "marginals": subsets.marginals(ops, theta, k),
@@ -63,23 +63,23 @@ def _computed_by_each_form(form):
 
 @cache
 def computed(ops, n, k):
-    """Returns `(laws of the rows, vectors [V, 1, n], what the library says of the rows)`."""
+    """Returns `(laws of the rows, vectors [V, 1, n], name -> values of the library)`."""
     theta = rows_of(n, k, ops.dtype)
     v = np.concatenate([np.eye(n), np.full((1, n), 7.0), np.random.default_rng(7).normal(size=(2, n))])[:, None, :]
     z = subsets.enumerate(n, k)[:, None, :]
-    compiled = ops.compile(lambda *arrays: everything(ops, k, *arrays))
+    compiled = ops.compile(lambda *arrays: all_functions(ops, k, *arrays))
     values = compiled(ops.asarray(theta), ops.asarray(v), ops.asarray(z))
     laws = [oracles.enumerated(row, k) for row in theta]
     return laws, v, {name: np.asarray(value) for name, value in values.items()}
 
 
 def call(ops, function, theta, k):
-    """Returns one function of the distribution as numpy."""
+    """Returns the values of one function as a numpy array."""
     return np.asarray(ops.compile(lambda array: function(ops, array, k))(ops.asarray(theta)))
 
 
 def size_of(theta):
-    """Returns `[R]` the size of a row's logits: a sum of them is accurate to this many units in the last place."""
+    """Returns the largest |logit| of each row, at least 1, `[R]`; rounding errors of sums are proportional to it."""
     return np.maximum(1.0, np.abs(np.where(np.isfinite(theta), theta, 0.0)).max(axis=-1))
 
 
@@ -162,7 +162,7 @@ def test_marginals_agree_with_rational_arithmetic(ops, n, k):
 
 
 def test_marginals_the_authors_print_for_their_own_check(ops):
-    # github.com/UCLA-StarAI/SIMPLE, v2/simple.py: inclusion probabilities of four independent items given two chosen.
+    # From github.com/UCLA-StarAI/SIMPLE, v2/simple.py: marginals of four independent items, given that two are chosen.
     p = np.array([0.3, 0.6, 0.5, 0.2])
     marginals = call(ops, subsets.marginals, np.log(p / (1 - p)), 2)
     np.testing.assert_allclose(marginals, [0.3568, 0.7622, 0.6595, 0.2216], atol=1e-4)
@@ -214,7 +214,7 @@ class TestIdentities:
 
 
 def derivatives(ops, k, theta, u, v):
-    """Returns derivatives by automatic differentiation, forward, reverse and nested."""
+    """Returns derivatives by automatic differentiation, in forward mode, in reverse mode, and nested."""
 
     def gradient_of(function):
         return lambda x: ops.value_and_grad(lambda y: ops.xp.sum(function(y)))(x)[1]
@@ -236,7 +236,7 @@ def derivatives(ops, k, theta, u, v):
 
 @cache
 def differentiated(ops, n, k):
-    """Returns `(laws, u [R, n], v [R, n], derivatives of the library)` at all rows, ties and -inf among them."""
+    """Returns `(laws, u [R, n], v [R, n], derivatives of the library)` at all rows, including ties and -inf."""
     theta = rows_of(n, k)
     u, v = np.random.default_rng(11).normal(size=(2, *theta.shape))
     compiled = ops.compile(lambda *arrays: derivatives(ops, k, *arrays))

@@ -1,4 +1,4 @@
-"""The exact k-subset distribution at its edges: bad input, compilation, transforms, and logits meant to do harm."""
+"""The exact k-subset distribution: invalid input, compilation, transforms, and extreme logits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ N = 5
 ROWS = 7
 RNG = np.random.default_rng(0)
 VECTOR, UNIFORMS, GOOD = RNG.normal(size=N), RNG.random((ROWS, N)), RNG.normal(size=(ROWS, N))
-FIRST = {k: 1.0 * (np.arange(N) < k) for k in range(N + 1)}  # the subset of the first k items
+FIRST = {k: 1.0 * (np.arange(N) < k) for k in range(N + 1)}  # k -> the subset of the first k items
 FUNCTIONS = {
     "log_partition": subsets.log_partition,
     "marginals": subsets.marginals,
@@ -39,7 +39,7 @@ every_function = pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUN
 
 
 def with_bad_rows():
-    """Returns `GOOD` with every other row spoilt: NaN, +inf, one finite logit."""
+    """Returns `GOOD` with three invalid rows: one with NaN, one with +inf, and one with a single finite logit."""
     theta = GOOD.copy()
     theta[1, 2], theta[3, 0] = np.nan, np.inf
     theta[5, 1:] = -np.inf
@@ -49,7 +49,7 @@ def with_bad_rows():
 class TestRows:
     @every_function
     @pytest.mark.parametrize("k", [0, 2, N])
-    def test_an_invalid_row_is_nan_and_leaves_the_others_as_they_are_in_jit_and_out(self, ops, function, k):
+    def test_an_invalid_row_is_nan_and_does_not_affect_the_others_with_and_without_jit(self, ops, function, k):
         theta = with_bad_rows()
         invalid = [
             any(math.isnan(x) or x == math.inf for x in row) or sum(map(math.isfinite, row)) < k for row in theta
@@ -63,7 +63,7 @@ class TestRows:
         np.testing.assert_allclose(np.asarray(compiled(ops.asarray(theta))), bad, rtol=1e-13, atol=1e-15)
 
     @every_function
-    def test_other_values_in_a_row_leave_the_others_bit_for_bit(self, ops, function):
+    def test_changing_a_row_changes_no_bit_of_the_others(self, ops, function):
         theta = GOOD.copy()
         theta[1::2] = 1e3 * theta[1::2] - 7
         good, other = (np.asarray(function(ops, ops.asarray(array), 2)) for array in (GOOD, theta))
@@ -83,11 +83,11 @@ def test_a_second_call_compiles_nothing_even_outside_jit(function, caplog):
 
     function(ops, theta, 3)
     assert compilations(lambda array: function(ops, array, 3)) == 0
-    assert compilations(jax.jit(lambda array: array + 1)) == 1  # and this is how it would show
+    assert compilations(jax.jit(lambda array: array + 1)) == 1  # the log does show compilations
 
 
 @pytest.mark.parametrize("n", [5, 40])
-def test_on_jax_products_of_matrices_are_of_full_precision_on_every_device(n):
+def test_on_jax_matrix_products_have_full_precision_on_every_device(n):
     ops = ops_module.load("jax:cpu", "float32")
     theta = ops.asarray(np.random.default_rng(1).normal(size=(2, n)))
 
@@ -100,7 +100,7 @@ def test_on_jax_products_of_matrices_are_of_full_precision_on_every_device(n):
         lambda array: subsets.sample(ops, array, 2, ops.asarray(np.full((3, 2, n), 0.5))),
     )
     assert [precisions(function) for function in functions] == [{("HIGHEST", "HIGHEST")}] * 3
-    assert precisions(lambda array: array @ array.T) == {("DEFAULT", "DEFAULT")}  # the wrong twin
+    assert precisions(lambda array: array @ array.T) == {("DEFAULT", "DEFAULT")}  # wrong twin
 
 
 class TestBadInput:
@@ -146,7 +146,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match="k=6 is outside"):
             subsets.check(ops, ops.asarray(GOOD), 6)
 
-    def test_check_passes_valid_rows_and_looks_at_no_values_under_a_transform(self, ops):
+    def test_check_passes_valid_rows_and_reads_no_values_under_a_transform(self, ops):
         subsets.check(ops, ops.asarray(GOOD), 2)
         subsets.check(ops, ops.asarray(np.full((1, N), -np.inf)), 0)
 
@@ -157,7 +157,7 @@ class TestBadInput:
         ops.value_and_grad(checked)(ops.asarray(with_bad_rows()))
         jax.jit(lambda theta: subsets.check(ops_module.load("jax"), theta, 2))(with_bad_rows())
 
-    def test_log_prob_of_a_vector_that_is_no_k_subset_is_minus_infinity(self, ops):
+    def test_log_prob_of_a_vector_that_is_not_a_k_subset_is_minus_infinity(self, ops):
         z = ops.asarray([[1.0, 1, 0, 0, 0], [1, 1, 1, 0, 0], [2, 0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5, 0]])
         log_prob = np.asarray(subsets.log_prob(ops, ops.asarray(GOOD[0]), 2, z))
         np.testing.assert_array_equal(np.isneginf(log_prob), [False, True, True, True])
@@ -196,7 +196,7 @@ class TestTransforms:
         ops = ops_module.load("torch:cpu")
         theta = ops.asarray(GOOD[:2]).requires_grad_()
 
-        def function(array):  # gradcheck wants a function of one tensor
+        def function(array):  # gradcheck needs a function of one tensor
             return FUNCTIONS[name](ops, array, 2)
 
         assert torch.autograd.gradcheck(function, theta, check_forward_ad=True)
@@ -208,7 +208,7 @@ modest = settings(derandomize=True, deadline=None, max_examples=60)
 
 
 def agree(ops, function, theta, k):
-    """Asserts that a compiled `(log_partition, marginals, entropy, covariance product)` is the enumerated one."""
+    """Asserts that `(log_partition, marginals, entropy, covariance product)` agree with enumeration."""
     law = oracles.enumerated(theta, k)
     log_partition, marginals, entropy, product = (np.asarray(value) for value in function(ops.asarray(theta)))
     assert log_partition == pytest.approx(law.log_partition, rel=1e-14, abs=1e-12)
@@ -244,11 +244,11 @@ def test_any_logits_on_jax(theta):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["torch", "jax"])
 @pytest.mark.parametrize("mask", [-1e9, -1e30, None])
-def test_a_mask_of_any_size_is_as_good_as_never(name, dtype, mask):
+def test_a_large_negative_mask_is_the_same_as_minus_infinity(name, dtype, mask):
     ops = ops_module.load(name, dtype)
-    mask = float(np.finfo(dtype).min) if mask is None else mask  # the usual ways to mask in either framework
+    mask = float(np.finfo(dtype).min) if mask is None else mask  # usual masks in either framework
     theta = np.random.default_rng(1).normal(size=(4, 20))
-    never = np.arange(20) % 4 == 1  # two and more of them: their sum overflows
+    never = np.arange(20) % 4 == 1  # at least two items, so that the sum of their masks overflows
     uniforms = np.random.default_rng(2).random((30, 4, 20)).astype(dtype)
     for k in (1, 7, 14):
         results = [
@@ -257,5 +257,5 @@ def test_a_mask_of_any_size_is_as_good_as_never(name, dtype, mask):
         ]
         for masked, absent in zip(*results, strict=True):
             assert np.all(np.isfinite(np.asarray(masked)))
-            # Some ten roundings of the largest numbers, log-partitions and products near 12.
+            # About ten rounding errors of the largest values, which are near 12.
             np.testing.assert_allclose(np.asarray(masked), np.asarray(absent), rtol=0, atol=170 * np.finfo(dtype).eps)

@@ -1,4 +1,4 @@
-"""The form of the law that weighs all subsets, where they are few: against the tree, and on logits meant to do harm."""
+"""The computation from the weights of all subsets, against the product tree and enumeration, on extreme logits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def sampled(ops, theta, k, uniforms):
     return np.asarray(sampler(ops.asarray(theta), ops.asarray(uniforms)))
 
 
-def test_few_are_the_subsets_up_to_the_limit():
+def test_subsets_are_few_up_to_the_limit():
     assert all(few.are_few(n, k) for n, k in SIZES)
     assert not any(few.are_few(n, k) for n, k in [(11, 5), (24, 2), (257, 1), (257, 256), (100_000, 50_000)])
 
@@ -51,7 +51,10 @@ def products(name, dtype, theta, v, k, function=subsets.covariance_product):
 
 
 def error_of_products(name, dtype, n, k, function=subsets.covariance_product):
-    """Returns the largest error of a row's covariance product beside its largest entry, of open and decided laws."""
+    """Returns the largest error of a covariance product, relative to the largest entry of its row.
+
+    The rows are open and nearly decided laws.
+    """
     scales = np.repeat([1.0, 3.0, 8.0], 20)[:, None]
     theta = (scales * np.random.default_rng(n).normal(size=(60, n))).astype(dtype).astype("float64")
     v = np.random.default_rng(k).normal(size=(60, n)).astype(dtype).astype("float64")
@@ -73,7 +76,7 @@ def centred_by_the_mean(ops, theta, k, v):
 @every_size
 @every_backend
 @pytest.mark.parametrize(("dtype", "least"), [("float64", 1e-12), ("float32", 1e-5)])
-def test_covariance_products_are_right_beside_their_largest_entry_where_the_law_is_nearly_decided(
+def test_covariance_products_are_accurate_relative_to_their_largest_entry_where_the_law_is_nearly_decided(
     name, dtype, least, n, k
 ):
     assert error_of_products(name, dtype, n, k) < least
@@ -86,7 +89,7 @@ def test_a_covariance_product_that_is_centred_by_the_mean_of_v_is_caught():
 @every_size
 @every_backend
 @every_dtype
-def test_weights_of_what_is_never_chosen_reach_nothing_else(name, dtype, n, k):
+def test_v_at_an_item_that_is_never_chosen_has_no_influence(name, dtype, n, k):
     theta, v = np.random.default_rng(n).normal(size=(2, 5, n))
     theta[:, 0] = -np.inf
     large, none = (np.where(np.arange(n) == 0, value, v) for value in (1e6, 0.0))
@@ -98,7 +101,7 @@ def test_weights_of_what_is_never_chosen_reach_nothing_else(name, dtype, n, k):
 @every_backend
 @every_dtype
 @pytest.mark.parametrize("mask", [-1e9, -1e30, None])
-def test_a_mask_of_any_size_is_as_good_as_never_to_the_last_digit(name, dtype, mask, n, k):
+def test_a_large_negative_mask_is_the_same_as_minus_infinity_to_the_last_digit(name, dtype, mask, n, k):
     ops, rng = ops_module.load(name, dtype), np.random.default_rng(n)
     mask = float(np.finfo(dtype).min) if mask is None else mask
     theta, masked = rng.normal(size=(3, n)), np.arange(n) % 4 == 1
@@ -106,13 +109,13 @@ def test_a_mask_of_any_size_is_as_good_as_never_to_the_last_digit(name, dtype, m
         masked[:] = np.arange(n) < n - k
     v, uniforms = rng.normal(size=(3, n)), rng.random((20, 3, n)).astype(dtype)
 
-    def everything(rows):
+    def all_values(rows):
         rows = ops.asarray(rows)
         slope = ops.value_and_grad(lambda x: ops.xp.sum(ops.asarray(v) * subsets.marginals(ops, x, k)))(rows)[1]
         product = subsets.covariance_product(ops, rows, k, ops.asarray(v))
         return subsets.marginals(ops, rows, k), product, slope, subsets.sample(ops, rows, k, ops.asarray(uniforms))
 
-    finite, never = (everything(np.where(masked, value, theta)) for value in (mask, -np.inf))
+    finite, never = (all_values(np.where(masked, value, theta)) for value in (mask, -np.inf))
     for one, other in zip(finite, never, strict=True):
         assert np.all(np.isfinite(np.asarray(one)))
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
@@ -121,41 +124,41 @@ def test_a_mask_of_any_size_is_as_good_as_never_to_the_last_digit(name, dtype, m
 
 @every_backend
 @pytest.mark.parametrize(("dtype", "big"), [("float32", 2e7), ("float32", 3e38), ("float64", 1e17), ("float64", 1e308)])
-def test_groups_of_large_numbers_go_in_their_order(name, dtype, big):
+def test_groups_of_large_logits_are_chosen_in_their_order(name, dtype, big):
     ops, k = ops_module.load(name, dtype), 5
     theta = np.array([1, 1, 0, 0, 0, 0, 0, 0, -1, -1]) * big  # their distance, 2 · big, may overflow
     squares = ops.value_and_grad(lambda x: ops.xp.sum(subsets.marginals(ops, x, k) ** 2))
     total, slope = squares(ops.asarray(theta))
-    found = np.asarray(subsets.marginals(ops, ops.asarray(theta), k))
-    np.testing.assert_allclose(found, [1, 1, *[0.5] * 6, 0, 0], rtol=4 * np.finfo(dtype).eps)
+    marginals = np.asarray(subsets.marginals(ops, ops.asarray(theta), k))
+    np.testing.assert_allclose(marginals, [1, 1, *[0.5] * 6, 0, 0], rtol=4 * np.finfo(dtype).eps)
     assert float(total) == pytest.approx(3.5) and np.all(np.abs(np.asarray(slope)) < 1e-6)
 
 
 @every_size
 @every_backend
 @every_dtype
-def test_samples_are_those_that_a_table_gives(name, dtype, n, k):
+def test_samples_are_those_of_a_cumulative_table(name, dtype, n, k):
     ops = ops_module.load(name, dtype)
     theta = logits.rows(n, k, ROWS, dtype)
     uniforms = np.random.default_rng(0).random((100, len(theta), n)).astype(dtype)
-    uniforms[uniforms == 1] = 0  # rounded up to float32
+    uniforms[uniforms == 1] = 0  # rounding to float32 can give 1
     z = sampled(ops, theta, k, uniforms)
     assert set(np.unique(z)) == {0.0, 1.0} and np.all(z.sum(axis=-1) == k)
-    clear = 0
+    compared = 0
     for row, values in enumerate(theta):
         expected, gaps = oracles.listed_samples(values, k, uniforms[:, row, 0].astype("float64"))
-        alike = gaps > 1e2 * np.finfo(dtype).eps
-        np.testing.assert_array_equal(z[alike, row], expected[alike])
-        clear += alike.sum()
-    assert clear > 0.95 * z[..., 0].size  # so that the comparison means something
+        unambiguous = gaps > 1e2 * np.finfo(dtype).eps
+        np.testing.assert_array_equal(z[unambiguous, row], expected[unambiguous])
+        compared += unambiguous.sum()
+    assert compared > 0.95 * z[..., 0].size  # nearly all samples are compared
 
 
 @every_size
 @every_backend
 @every_dtype
-def test_what_weighs_nothing_is_never_chosen_at_the_ends_of_the_unit_interval(name, dtype, n, k):
+def test_a_subset_of_weight_zero_is_never_chosen_at_the_ends_of_the_unit_interval(name, dtype, n, k):
     theta = logits.rows(n, k, "farther_apart some_missing just_k", dtype)
-    theta = np.concatenate([theta, theta[:, ::-1]])  # weighing nothing comes first, and last
+    theta = np.concatenate([theta, theta[:, ::-1]])  # subsets of weight 0 come first, and last
     ends = np.array([0.0, np.nextafter(np.ones((), dtype), 0, dtype=dtype)], dtype)
     uniforms = np.broadcast_to(ends[:, None, None], (2, *theta.shape))
     z = sampled(ops_module.load(name, dtype), theta, k, uniforms)

@@ -1,4 +1,4 @@
-"""The exact core where the product tree works at roots of unity: n beyond one block, up to 100,000."""
+"""The exact distribution for many items, up to 100,000, where the product tree works at roots of unity."""
 
 from __future__ import annotations
 
@@ -47,33 +47,33 @@ def test_float64_agrees_with_the_recursion_in_log_space(ops, n, k):
         expected_log_partition, expected, _ = oracles.log_space(row, k)
         np.testing.assert_allclose(marginals[index], expected, rtol=1e-9, atol=1e-12)
         assert log_partition[index] == pytest.approx(expected_log_partition, rel=1e-12, abs=1e-11)
-        # The oracle subtracts θ·μ, so it is given logits near 0: a shift of all changes no entropy.
+        # The oracle subtracts θ·μ, so its logits are shifted to near 0, which does not change the entropy.
         assert entropy[index] == pytest.approx(oracles.log_space(row - row.mean(), k)[2], abs=1e-9)
 
 
 @pytest.mark.parametrize(("n", "k"), [(33, 16), (300, 30)])
 def test_covariance_product_is_the_slope_of_the_oracles_marginals(ops, n, k):
     theta, v = logits.rows(n, k, ROWS)[:4], np.random.default_rng(5).normal(size=n)
-    found = call("covariance_product", ops, k, theta, v)
+    product = call("covariance_product", ops, k, theta, v)
     for index, row in enumerate(theta):
         above, below = (oracles.log_space(row + step * v, k)[1] for step in (1e-5, -1e-5))
-        np.testing.assert_allclose(found[index], (above - below) / 2e-5, atol=3e-9)
+        np.testing.assert_allclose(product[index], (above - below) / 2e-5, atol=3e-9)
 
 
 @pytest.mark.parametrize(("n", "k"), [(17, 8), (300, 30), (1000, 999), (2000, 900)])
-def test_float32_marginals_hold_the_stated_accuracy(ops32, n, k):
+def test_float32_marginals_have_the_stated_accuracy(ops32, n, k):
     theta = logits.rows(n, k, ROWS).astype(np.float32)
     marginals = call("marginals", ops32, k, theta)
     np.testing.assert_allclose(marginals.sum(axis=-1), k, rtol=1e-6)
     for index, row in enumerate(theta.astype(np.float64)):
-        accurate(marginals[index], oracles.log_space(row, k)[1])
+        assert_accurate(marginals[index], oracles.log_space(row, k)[1])
 
 
-def accurate(found, expected):
-    """Raises unless marginals are right to 1e-5, and to 1e-4 of their value where that is above 1e-6."""
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+def assert_accurate(marginals, expected):
+    """Asserts absolute errors up to 1e-5, and relative errors up to 1e-4 where a marginal is above 1e-6."""
+    np.testing.assert_allclose(marginals, expected, rtol=0, atol=1e-5)
     likely = expected > 1e-6
-    np.testing.assert_allclose(found[likely], expected[likely], rtol=1e-4)
+    np.testing.assert_allclose(marginals[likely], expected[likely], rtol=1e-4)
 
 
 def test_a_batch_without_rows_gives_none(ops32):
@@ -85,26 +85,26 @@ def test_a_batch_without_rows_gives_none(ops32):
 
 
 def spread_evenly(rows, n):
-    """Returns logits that leave open but a few items, in steps of a fifth to sixty."""
+    """Returns evenly spread logits, 0.2 to 60 apart, so that all but a few items are certain."""
     rng = np.random.default_rng(14)
     return rng.uniform(-1, 1, (rows, n)) * 10 ** rng.uniform(2, 4.5, (rows, 1))
 
 
 @pytest.mark.parametrize("k", [100, 512, 900])
-def test_items_that_are_certain_do_not_blur_the_others(ops32, k):
+def test_certain_items_do_not_make_the_others_inaccurate(ops32, k):
     theta = spread_evenly(150, 1024).astype("float32")
-    found = np.asarray(subsets.marginals(ops32, ops32.asarray(theta), k), "float64")
+    marginals = np.asarray(subsets.marginals(ops32, ops32.asarray(theta), k), "float64")
     ops64 = ops_module.load("torch:cpu", "float64")
-    accurate(found, np.asarray(subsets.marginals(ops64, ops64.asarray(theta), k)))
+    assert_accurate(marginals, np.asarray(subsets.marginals(ops64, ops64.asarray(theta), k)))
 
 
-def test_they_would_if_they_were_in_the_products(monkeypatch):
+def test_certain_items_do_make_the_others_inaccurate_if_they_stay_in_the_products(monkeypatch):
     monkeypatch.setitem(product_tree._CERTAIN, "float32", -1.0)
     with pytest.raises(AssertionError):
-        test_items_that_are_certain_do_not_blur_the_others(ops_module.load("torch:cpu", "float32"), 512)
+        test_certain_items_do_not_make_the_others_inaccurate(ops_module.load("torch:cpu", "float32"), 512)
 
 
-def test_too_few_roots_are_noticed(monkeypatch):
+def test_too_few_roots_are_caught(monkeypatch):
     n, k = 300, 30
     ops32 = ops_module.load("torch:cpu", "float32")
     shapes.shapes.cache_clear()
@@ -113,19 +113,19 @@ def test_too_few_roots_are_noticed(monkeypatch):
     marginals = np.asarray(subsets.marginals(ops32, ops32.asarray(theta[None]), k), np.float64)
     shapes.shapes.cache_clear()
     with pytest.raises(AssertionError):
-        accurate(marginals[0], oracles.log_space(theta, k)[1])
+        assert_accurate(marginals[0], oracles.log_space(theta, k)[1])
 
 
-def banded_probability(p, k, reach):
-    """Returns P(Σ = k) of independent Bernoulli(p), item by item, keeping counts within `reach` of their mean."""
-    law = np.zeros(2 * reach + 2)
-    law[reach] = 1.0
-    start, mean = -reach, 0.0  # law[j] is the probability of start + j
+def banded_probability(p, k, width):
+    """Returns P(Σ = k) of independent Bernoulli(p), item by item, for counts up to `width` from their mean."""
+    law = np.zeros(2 * width + 2)
+    law[width] = 1.0
+    start, mean = -width, 0.0  # law[j] is the probability of start + j
     for chance in p:
         law[1:] = (1 - chance) * law[1:] + chance * law[:-1]
         law[0] *= 1 - chance
         mean += chance
-        if mean - start > reach + 1:
+        if mean - start > width + 1:
             law[:-1], law[-1] = law[1:].copy(), 0.0
             start += 1
     return law[k - start]
@@ -142,11 +142,11 @@ def test_a_hundred_thousand_items_in_float32(ops32):
     total = banded_probability(p, k, 800)  # 8.7 standard deviations
     items = np.argsort(theta)[[0, n // 2, -1]]
     expected = [p[i] * banded_probability(np.delete(p, i), k - 1, 800) / total for i in items]
-    accurate(marginals[items], np.array(expected))
+    assert_accurate(marginals[items], np.array(expected))
     v = rng.normal(size=n)
     product = call("covariance_product", ops32, k, theta[None], v[None])[0]
     assert np.all(np.isfinite(product)) and abs(product.sum()) < 1e-4 * np.abs(product).sum()
-    # Far out an item is nearly independent of the others: Cov(z) v ≈ p q (v − its mean weighted by p q), to O(1/σ²).
+    # For many items, Cov(z) v ≈ p q (v − mean of v weighted by p q), up to O(1/σ²).
     variance = p * (1 - p)
     np.testing.assert_allclose(product, variance * (v - variance @ v / variance.sum()), atol=3e-4)
 
@@ -155,20 +155,21 @@ UNIFORM_N, UNIFORM_K, SAMPLES = 2500, 1100, 2000
 
 
 def test_counts_in_a_group_are_hypergeometric_where_counts_are_folded():
-    assert roots.enough("float32", UNIFORM_N, UNIFORM_K) < UNIFORM_N // 8  # so the uppermost levels are folded
-    fair(uniform_samples())
+    # With so few roots, the top levels know counts only modulo the number of roots.
+    assert roots.enough("float32", UNIFORM_N, UNIFORM_K) < UNIFORM_N // 8
+    assert_hypergeometric(uniform_samples())
 
 
-def test_a_wrong_unfolding_is_noticed(monkeypatch):
+def test_a_wrong_unfolding_is_caught(monkeypatch):
     expected = sampling._expected
     monkeypatch.setattr(sampling, "_expected", lambda *args: expected(*args) + 100)
     with pytest.raises(AssertionError):
-        fair(uniform_samples())
+        assert_hypergeometric(uniform_samples())
 
 
 def uniform_samples():
-    """Returns samples of the uniform law over subsets, `[SAMPLES, n]`; each has k ones."""
-    ops = ops_module.load("torch:cpu", "float32")  # jax runs the same text: see the comparison below
+    """Returns samples of the uniform law over k-subsets, `[SAMPLES, n]`."""
+    ops = ops_module.load("torch:cpu", "float32")  # jax is compared with torch below
     uniforms = np.random.default_rng(8).random((SAMPLES, UNIFORM_N), dtype=np.float32)
     z = np.asarray(subsets.sample(ops, ops.asarray(np.zeros(UNIFORM_N)), UNIFORM_K, ops.asarray(uniforms)))
     assert np.all(z.sum(axis=-1) == UNIFORM_K)
@@ -184,14 +185,14 @@ def first_child():
     return below[0]
 
 
-def fair(z):
-    """Raises unless counts in groups of items have their hypergeometric law (p-value above 1e-6)."""
+def assert_hypergeometric(z):
+    """Asserts that counts in groups of items have their hypergeometric law, with p-values above 1e-6."""
     for group in (first_child(), np.arange(UNIFORM_N // 2), np.arange(0, UNIFORM_N, 3)):
         law = scipy.stats.hypergeom(UNIFORM_N, UNIFORM_K, len(group))
         edges = law.ppf(np.linspace(0, 1, 21)[1:-1])
         expected = SAMPLES * np.diff([0.0, *law.cdf(edges), 1.0])
-        found = np.bincount(np.searchsorted(edges, z[:, group].sum(axis=-1)), minlength=20)
-        assert scipy.stats.chisquare(found, expected).pvalue > 1e-6
+        observed = np.bincount(np.searchsorted(edges, z[:, group].sum(axis=-1)), minlength=20)
+        assert scipy.stats.chisquare(observed, expected).pvalue > 1e-6
 
 
 def test_samples_have_the_means_and_covariances_of_the_law():
@@ -205,7 +206,8 @@ def test_samples_have_the_means_and_covariances_of_the_law():
     assert np.abs(z_scores[marginals * samples > 20]).max() < 6
     weights = np.random.default_rng(11).normal(size=(50, n))
     exact = np.array([v @ call("covariance_product", ops, k, theta[None], v[None])[0] for v in weights])
-    ratio = np.var(z @ weights.T, axis=0, ddof=1) / exact  # nearly normal sums: the ratio's deviation is √(2/S)
+    # The sums are nearly normal, so the ratio has the standard deviation √(2/S).
+    ratio = np.var(z @ weights.T, axis=0, ddof=1) / exact
     assert np.abs(ratio - 1).max() < 5 * np.sqrt(2 / samples)
 
 

@@ -1,4 +1,4 @@
-"""Exact samples: k-hot, equal to a slow splitting sampler on the same uniforms, and of the right law."""
+"""Exact samples are k-hot, equal those of a slow sampler on the same uniforms, and have the right law."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ def sampler(ops, k):
 
 
 def sampled(ops, theta, k, uniforms):
-    """Returns samples as numpy; compiled, so that a shape costs jax one compilation."""
+    """Returns samples as a numpy array, compiled once for each shape."""
     return np.asarray(sampler(ops, k)(ops.asarray(theta), uniforms=ops.asarray(uniforms)))
 
 
 def differing(z, theta, k, uniforms, allowed_gap):
-    """Returns how many samples differ from the oracle's, and how many of these its gap does not excuse."""
-    rows = unexcused = 0
+    """Returns how many samples differ from the oracle's, and how many of these cannot be due to rounding."""
+    rows = unexplained = 0
     n = theta.shape[-1]
-    complement = k < n < 2 * k  # then those not chosen are counted
+    complement = k < n < 2 * k  # the library then counts the items that are not chosen
     counted = n - k if complement else k
-    # Certainly not chosen is certainly counted there, but for a chance of e^-300.
+    # Items that are never chosen are then always counted; the oracle counts them up to a probability of e^-300.
     signed = -np.where(np.isneginf(theta), np.min(theta[np.isfinite(theta)]) - 300, theta) if complement else theta
     pairs = [level.nodes // 2 for level in shapes(z.dtype.name, n, counted)] if 0 < k < n else []
     for index in np.ndindex(z.shape[:-1]):
         expected, gap = oracles.splitting_sample(signed[index[-1]], counted, uniforms[index], pairs)
         if not np.array_equal(z[index], 1 - expected if complement else expected):
             rows += 1
-            unexcused += gap >= allowed_gap
-    return rows, unexcused
+            unexplained += gap >= allowed_gap
+    return rows, unexplained
 
 
 def largest_z_score(z, states, probabilities):
@@ -57,7 +57,7 @@ def largest_z_score(z, states, probabilities):
 
 
 def bound(comparisons):
-    """Returns the |z-score| that a right sampler passes with probability 1e-6, in any of so many comparisons."""
+    """Returns the |z-score| that a correct sampler exceeds with probability 1e-6 in any of the comparisons."""
     return NormalDist().inv_cdf(1 - 1e-6 / 2 / comparisons)
 
 
@@ -69,8 +69,8 @@ def test_samples_are_k_hot_and_those_of_the_splitting_sampler(ops, n, k):
     z = sampled(ops, theta, k, uniforms)
     assert set(np.unique(z)) <= {0.0, 1.0} and np.all(z.sum(axis=-1) == k)
     assert not np.any(z[:, np.isneginf(theta)])
-    rows, unexcused = differing(z, theta, k, uniforms, allowed_gap=1e-12)
-    assert unexcused == 0, f"{rows} of {z[..., 0].size} samples differ, {unexcused} of them not by rounding"
+    rows, unexplained = differing(z, theta, k, uniforms, allowed_gap=1e-12)
+    assert unexplained == 0, f"{rows} of {z[..., 0].size} samples differ, {unexplained} of them not by rounding"
 
 
 @by_the_tree
@@ -80,16 +80,16 @@ def test_float32_samples_are_those_of_the_splitting_sampler(ops32):
     uniforms = np.random.default_rng(1).random((30, len(theta), n), dtype=np.float32)
     z = sampled(ops32, theta, k, uniforms)
     assert z.dtype == np.float32 and np.all(z.sum(axis=-1) == k)
-    rows, unexcused = differing(z, theta, k, uniforms.astype("float64"), allowed_gap=1e-5)
-    assert unexcused == 0, f"{rows} of {z[..., 0].size} samples differ, {unexcused} of them not by rounding"
+    rows, unexplained = differing(z, theta, k, uniforms.astype("float64"), allowed_gap=1e-5)
+    assert unexplained == 0, f"{rows} of {z[..., 0].size} samples differ, {unexplained} of them not by rounding"
 
 
 @pytest.mark.parametrize(("n", "k"), [(40, 11), (10, 5)])
 @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 0), ("float32", 3)])
-def test_both_backends_choose_alike(dtype, allowed, n, k):
+def test_both_backends_choose_the_same_items(dtype, allowed, n, k):
     theta = logits.rows(n, k, ROWS, dtype)
     uniforms = np.random.default_rng(2).random((1000, len(theta), n)).astype(dtype)
-    uniforms[uniforms == 1] = 0  # rounded up to float32
+    uniforms[uniforms == 1] = 0  # rounding to float32 can give 1
     of_torch, of_jax = (sampled(ops_module.load(name, dtype), theta, k, uniforms) for name in ("torch", "jax"))
     rows = int(np.any(of_torch != of_jax, axis=-1).sum())
     assert rows <= allowed, f"{rows} of {of_torch[..., 0].size} samples differ"
@@ -98,7 +98,7 @@ def test_both_backends_choose_alike(dtype, allowed, n, k):
 @by_the_tree
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ["torch", "jax"])
-def test_the_ends_of_the_unit_interval_do_no_harm(name, dtype):
+def test_uniforms_at_the_ends_of_the_unit_interval_give_valid_samples(name, dtype):
     n, k = 40, 11
     theta = logits.rows(n, k, ROWS, dtype)
     below_one = np.nextafter(np.ones((), dtype), 0, dtype=dtype)
@@ -151,7 +151,7 @@ def test_each_sample_may_have_its_own_logits(ops):
 
 
 @pytest.mark.parametrize("k", [0, 3, 8])
-def test_an_invalid_row_is_nan_and_the_others_do_not_notice(ops, k):
+def test_an_invalid_row_is_nan_and_does_not_affect_the_others(ops, k):
     theta = logits.rows(8, 3, ROWS)[:3]
     uniforms = np.random.default_rng(8).random((5, 3, 8))
     good = sampled(ops, theta, k, uniforms)
@@ -161,7 +161,7 @@ def test_an_invalid_row_is_nan_and_the_others_do_not_notice(ops, k):
     np.testing.assert_array_equal(bad[:, [0, 2]], good[:, [0, 2]])
 
 
-def test_samples_carry_no_gradient(ops):
+def test_samples_have_no_gradient(ops):
     theta, uniforms = ops.asarray(logits.rows(8, 3, ROWS)[:3]), ops.asarray(np.random.default_rng(9).random((3, 8)))
     gradient = ops.value_and_grad(lambda x: ops.xp.sum(x + subsets.sample(ops, x, 3, uniforms)))(theta)[1]
     np.testing.assert_array_equal(np.asarray(gradient), np.ones((3, 8)))

@@ -1,4 +1,4 @@
-"""The tilt, and what rests on it, on logits of every scale: groups far apart, and numbers far apart within a group."""
+"""The tilt, and the functions that depend on it, on logits of every scale: far-apart groups, and wide groups."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BIG = [
 
 
 def shares(groups, k):
-    """Returns the marginals of items in groups so far apart that those of a higher group all go first."""
+    """Returns the marginals of items in groups so far apart that a higher group is always chosen first."""
     above = (groups[:, None] < groups).sum(axis=1)
     size = (groups[:, None] == groups).sum(axis=1)
     return np.clip((k - above) / size, 0, 1)
@@ -38,10 +38,10 @@ def shares(groups, k):
 
 @pytest.mark.parametrize("backend", ["torch:cpu", "jax:cpu"])
 @pytest.mark.parametrize(("dtype", "big"), BIG)
-def test_groups_at_multiples_of_a_large_number_are_served_in_their_order(backend, dtype, big):
+def test_groups_at_multiples_of_a_large_number_are_chosen_in_their_order(backend, dtype, big):
     ops, rng = ops_module.load(backend, dtype), np.random.default_rng(0)
     n, k, rows, samples = 40, 13, 200, 3
-    # From two groups to eight, every one of several sizes; some without 0, where a shift is not lost in rounding.
+    # Two to eight groups of several sizes. Some rows have no group at 0, where a shift is not lost to rounding.
     groups = rng.integers(-4, rng.integers(-2, 5, size=(rows, 1)), size=(rows, n))
     theta = ops.asarray((groups * big).astype(dtype))
     marginals = np.asarray(subsets.marginals(ops, theta, k), "float64")
@@ -54,7 +54,7 @@ def test_groups_at_multiples_of_a_large_number_are_served_in_their_order(backend
 
 
 @pytest.mark.parametrize(("size", "k"), [(5, 2), (400, 10), (400, 200), (400, 399)])
-def test_a_group_that_is_large_and_equal_is_sampled_evenly(size, k):
+def test_a_group_of_equal_large_logits_is_sampled_uniformly(size, k):
     theta = torch.tensor([[1e8] * size + [0.0] * 5], requires_grad=True)
     ops = ops_module.load("torch:cpu", "float32")
     z = SubsetLayer("simple", k=k)(theta)
@@ -66,8 +66,8 @@ def test_a_group_that_is_large_and_equal_is_sampled_evenly(size, k):
     assert subsets.log_prob(ops, theta, k, z).item() == pytest.approx(-count, rel=1e-5)
 
 
-def hostile(n, k):
-    """Returns rows in which the choice is open, nearly decided either way, decided, and masked."""
+def extreme_rows(n, k):
+    """Returns rows with an open choice, nearly decided ones of both kinds, a decided one, and masked ones."""
     rng = np.random.default_rng(n + k)
     ordinary, item = rng.normal(size=n), np.arange(n)
     return np.array(
@@ -86,7 +86,7 @@ def hostile(n, k):
 @pytest.mark.parametrize("k", [3, 14])
 def test_where_items_are_certain_derivatives_are_the_moments(k, mapped):
     n, ops = 17, ops_module.load("torch:cpu")
-    rows = hostile(n, k)
+    rows = extreme_rows(n, k)
     z = np.array([1.0] * k + [0.0] * (n - k))
     each = torch.func.vmap if mapped else lambda f: lambda theta: torch.stack([f(row) for row in theta])
     value = {
@@ -95,15 +95,15 @@ def test_where_items_are_certain_derivatives_are_the_moments(k, mapped):
         "log_prob": lambda theta: subsets.log_prob(ops, theta, k, ops.asarray(z)),
     }
     theta = ops.asarray(rows)
-    found = {name: each(f)(theta).numpy() for name, f in value.items()}
+    values = {name: each(f)(theta).numpy() for name, f in value.items()}
     slope = {name: each(torch.func.grad(f))(theta).numpy() for name, f in value.items()}
     curvature = each(torch.func.hessian(value["log_partition"]))(theta).numpy()
     for i, row in enumerate(rows):
         law = oracles.enumerated(row, k)
         close = functools.partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-10)
-        close(found["log_partition"][i], law.log_partition)
-        close(found["entropy"][i], law.entropy)
-        close(found["log_prob"][i], law.log_probabilities[0])  # the first k items come first
+        close(values["log_partition"][i], law.log_partition)
+        close(values["entropy"][i], law.entropy)
+        close(values["log_prob"][i], law.log_probabilities[0])  # the subset of the first k items is listed first
         close(slope["log_partition"][i], law.marginals)
         close(curvature[i], law.covariance)
         close(slope["log_prob"][i], z - law.marginals)
@@ -115,7 +115,7 @@ def test_where_items_are_certain_derivatives_are_the_moments(k, mapped):
 @pytest.mark.parametrize("mask", [-1e4, -1e9, None])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["torch:cpu", "jax:cpu"])
-def test_a_choice_that_masks_decide_is_of_the_others(name, dtype, mask, n):
+def test_where_masks_decide_the_choice_the_others_are_chosen(name, dtype, mask, n):
     ops, eps = ops_module.load(name, dtype), float(np.finfo(dtype).eps)
     theta = np.random.default_rng(n).normal(size=n).astype(dtype)
     theta[::3] = np.finfo(dtype).min if mask is None else mask
@@ -132,7 +132,7 @@ def test_a_choice_that_masks_decide_is_of_the_others(name, dtype, mask, n):
         assert np.all(np.isfinite(np.asarray(slope))) and not np.any(np.asarray(slope)[~others])
 
 
-def test_masks_and_logits_of_opposite_size_leave_the_sum():
+def test_marginals_sum_to_k_with_masks_and_huge_logits():
     rng, ops = np.random.default_rng(3), ops_module.load("torch:cpu", "float32")
     theta = (4e37 * rng.normal(size=(200, 36))).astype("float32")
     theta[:, :19] = np.finfo("float32").min
@@ -141,7 +141,7 @@ def test_masks_and_logits_of_opposite_size_leave_the_sum():
 
 
 @pytest.mark.parametrize("name", ["torch:cpu", "jax:cpu"])
-def test_a_row_is_what_it_is_alone_whatever_the_others_need(name):
+def test_a_row_does_not_depend_on_the_other_rows(name):
     ops, rng = ops_module.load(name, "float32"), np.random.default_rng(1)
     theta = rng.normal(size=(3, 20))
     theta[1] = np.where(theta[1] > 0, 1e8, 0)
@@ -151,7 +151,7 @@ def test_a_row_is_what_it_is_alone_whatever_the_others_need(name):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_logits_as_large_as_numbers_get_are_chosen(dtype):
+def test_the_largest_finite_logits_are_chosen(dtype):
     ops = ops_module.load("torch:cpu", dtype)
     theta = np.zeros((1, 20))
     theta[0, :2] = 0.9 * np.finfo(dtype).max
@@ -172,7 +172,7 @@ cluster = st.tuples(
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(data=st.data(), clusters=st.lists(cluster, min_size=1, max_size=5), heavy=st.integers(0, 20))
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_tilt_makes_k_a_likely_count_whatever_the_logits(dtype, data, clusters, heavy):
+def test_the_tilt_makes_k_a_likely_count_for_any_logits(dtype, data, clusters, heavy):
     rng = np.random.default_rng(len(clusters))
     parts = [centre + width * rng.normal(size=count) for centre, width, count in clusters]
     theta = np.concatenate([*parts, rng.standard_cauchy(1 + heavy)])
@@ -181,8 +181,9 @@ def test_the_tilt_makes_k_a_likely_count_whatever_the_logits(dtype, data, cluste
     tilted = tilt(ops, ops.asarray(theta), k)
     p, q = tilted.p.double(), tilted.q.double()
     variance = float((p * q).sum())
-    excess = float(torch.where(p > q, -q, p).sum() + (p > q).sum() - k)  # of the mean count, not rounded at p near 1
-    # A quarter of the variance, or of the deviation, is what the tilt leaves; a thousandth is for rounding.
+    # The mean count minus k, computed without rounding errors at p near 1.
+    excess = float(torch.where(p > q, -q, p).sum() + (p > q).sum() - k)
+    # The tilt leaves at most a quarter of the variance or of the standard deviation; 0.001 is for rounding.
     assert abs(excess) < 0.251 * min(variance, math.sqrt(variance)) + 1e-9
     total = count_probability(ops, grow(ops, tilted, k))
     assert float(total) * math.sqrt(1 + 2 * math.pi * variance) > 0.5

@@ -199,7 +199,7 @@ def test_impossible_items_are_never_chosen_and_have_no_gradient():
     assert not z[..., 2].any() and not theta.grad[:, 2].any() and torch.isfinite(theta.grad).all()
 
 
-def test_repr_tells_estimator_k_and_parameters():
+def test_repr_shows_estimator_k_and_parameters():
     shown = repr(SubsetLayer("imle_sog", k=3, step_size=10.0))
     assert shown == "SubsetLayer('imle_sog', k=3, step_size=10.0, kappa=0.0, tau=1.0, terms=10)"
 
@@ -224,7 +224,7 @@ def test_layers_are_copied_and_pickled_with_their_state(name):
 @pytest.mark.parametrize("n", [10, 40])
 @pytest.mark.parametrize("name", ["simple", "marginal_pass"])
 def test_autocast_changes_nothing(name, n):
-    """What stands around the layer may be computed in bfloat16; its own products would be off by half a percent."""
+    """Code around the layer may run in bfloat16, but the products inside the layer keep their precision."""
     theta = torch.randn(3, n, generator=torch.Generator().manual_seed(0))
 
     def gradient():
@@ -237,14 +237,15 @@ def test_autocast_changes_nothing(name, n):
     plain = gradient()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         z, slope = gradient()
-        assert (theta @ theta.T).dtype == torch.bfloat16  # this is how it would show
+        assert (theta @ theta.T).dtype == torch.bfloat16  # autocast does act on other products
     assert z.dtype == slope.dtype == torch.float32
     torch.testing.assert_close(z, plain[0], rtol=0, atol=0)
-    torch.testing.assert_close(slope, plain[1], rtol=0.03, atol=0.03 * float(plain[1].abs().max()))  # of f in bfloat16
+    # The gradients differ, because f itself runs in bfloat16.
+    torch.testing.assert_close(slope, plain[1], rtol=0.03, atol=0.03 * float(plain[1].abs().max()))
 
 
 def regression(layer, steps=60):
-    """Chooses the 2 features of 8 that y depends on; returns losses and the layer's logits."""
+    """Trains the logits to choose the 2 features of 8 on which y depends; returns the losses and the logits."""
     torch.manual_seed(0)
     x = torch.randn(256, 8)
     y = x[:, 1] - 2 * x[:, 5]
@@ -266,7 +267,7 @@ def test_a_model_learns_which_features_count():
     losses, theta = regression(layer)
     assert np.mean(losses[-10:]) < 0.2 * np.mean(losses[:5])
     assert set(torch.topk(theta, 2).indices.tolist()) == {1, 5}
-    # The wrong twin: the same without a gradient to the logits.
+    # Wrong twin: the logits get no gradient.
     losses, theta = regression(lambda t: SubsetLayer("simple", k=2, generator=seeded())(t.detach()))
     assert set(torch.topk(theta, 2).indices.tolist()) != {1, 5} or not theta.any()
 
@@ -291,14 +292,14 @@ def test_layer_works_inside_a_sequential_model():
 
 
 @pytest.mark.parametrize("name", ["aimle", "rebar_pl"])
-def test_invalid_rows_and_empty_batches_leave_the_state_sound(name):
+def test_invalid_rows_and_empty_batches_do_not_spoil_the_state(name):
     layer = SubsetLayer(name, k=2, validate=False)
     theta = torch.randn(3, 6)
     theta[1, 0] = float("nan")
     before = {key: value.clone() for key, value in layer.state_dict().items()}
     layer.expectation(theta, lambda z: (z * torch.arange(6.0)).sum(-1))
     after = {key: value.clone() for key, value in layer.state_dict().items()}
-    assert any(not torch.equal(value, before[key]) for key, value in after.items())  # the valid rows have moved it
+    assert any(not torch.equal(value, before[key]) for key, value in after.items())  # the valid rows changed it
     assert all(torch.isfinite(value).all() for value in after.values())
     layer.expectation(torch.zeros(0, 6), lambda z: (z * torch.arange(6.0)).sum(-1))
     assert all(torch.equal(value, after[key]) for key, value in layer.state_dict().items())

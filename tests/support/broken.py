@@ -1,6 +1,7 @@
-"""Estimators with one fault each, for `test_conformance_catches`; usable as plug-ins, `--estimator broken:WRONG_SIGN`.
+"""Estimators with one fault each, for `test_conformance_catches`.
 
-Each stands beside a sound twin, from which it differs in the fault alone.
+Each has a correct twin, from which it differs only in its fault. They can be used as plug-ins: `--estimator
+broken:WRONG_SIGN`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Rule = Callable[..., Any]
 
 
 def _record(name: str, estimate: Callable[..., Any], **changed: Any) -> Estimator:
-    """Returns a record on exact samples that uses the gradient there and claims no unbiasedness."""
+    """Returns a record that uses the gradient of f at exact samples and does not claim to be unbiased."""
     plain: dict[str, Any] = {
         "law": "conditional_poisson",
         "target": "conditional_poisson",
@@ -44,29 +45,29 @@ def subset() -> Any:
     return get("simple").draws["z"]
 
 
-def _altered(change: Callable[..., tuple[Any, Any, Any, Any]], sound: Estimator) -> Callable[..., Any]:
-    """Returns `sound`'s estimate with `change(ops, theta, points, weights, gradient, state)` applied to the result."""
+def _altered(change: Callable[..., tuple[Any, Any, Any, Any]], correct: Estimator) -> Callable[..., Any]:
+    """Returns the estimate of `correct`, changed by `change(ops, theta, points, weights, gradient, state)`."""
 
     def estimate(ops: Any, theta: Any, draws: Any, f: Any, **keywords: Any) -> tuple[Any, Any, Any, Any]:
-        return change(ops, theta, *sound.estimate(ops, theta, draws, f, **keywords))
+        return change(ops, theta, *correct.estimate(ops, theta, draws, f, **keywords))
 
     return estimate
 
 
-def _with_gradient(change: Callable[..., Any], sound: Estimator) -> Callable[..., Any]:
-    """Returns `sound`'s estimate with its gradient passed through `change(ops, theta, gradient)`."""
+def _with_gradient(change: Callable[..., Any], correct: Estimator) -> Callable[..., Any]:
+    """Returns the estimate of `correct` with the gradient changed by `change(ops, theta, gradient)`."""
 
     def altered(
         ops: Any, theta: Any, points: Any, weights: Any, gradient: Any, state: Any
     ) -> tuple[Any, Any, Any, Any]:
         return points, weights, change(ops, theta, gradient), state
 
-    return _altered(altered, sound)
+    return _altered(altered, correct)
 
 
 SIMPLE, RLOO, SFE, AIMLE, SOFTSUB = (get(name) for name in ("simple", "rloo", "sfe", "aimle", "softsub"))
 
-# --- claims about the mean
+# --- the mean of the gradient
 
 
 WRONG_SIGN = replace(SIMPLE, name="wrong_sign", estimate=_with_gradient(lambda ops, theta, g: -g, SIMPLE))
@@ -79,7 +80,7 @@ def _full_mean(ops: Any, theta: Any, z: Any, v: Any, *, k: int) -> Any:
 
 FULL_MEAN_BASELINE = replace(RLOO, name="full_mean_baseline", estimate=score_function(_full_mean))
 
-# Right in expectation at S = 2 and wrong by a factor beyond.
+# The expectation is right for S = 2, and wrong by a factor for larger S.
 RIGHT_AT_TWO_ONLY = replace(
     RLOO,
     name="right_at_two_only",
@@ -108,7 +109,7 @@ def _not_k_hot(ops: Any, theta: Any, points: Any, weights: Any, gradient: Any, s
     return 0.5 * (points + ops.xp.flip(points, axis=0)), weights, gradient, state
 
 
-# Each point the mean of two samples: the law's inclusion probabilities hold, yet no point is a subset.
+# Each point is the mean of two samples: the marginals are right, but no point is a subset.
 NOT_K_HOT = replace(SFE, name="not_k_hot", estimate=_altered(_not_k_hot, SFE))
 
 WEIGHTS_NOT_ONE = replace(
@@ -159,13 +160,13 @@ def _averaged_first(rule: Rule, scale: Callable[[int], float]) -> Rule:
 
 
 IMLE = get("imle_gumbel")
-# λ/S, as when a rule acts on what backpropagation of the mean over samples hands it.
+# The rule sees g/S, as if it acted on the backpropagated gradient of a mean over samples.
 AVERAGED_FIRST = replace(
     IMLE,
     name="averaged_first",
     estimate=Pathwise(IMLE.estimate.sample, _averaged_first(IMLE.estimate.rule, lambda samples: 1 / samples)),
 )
-# λ at the mean over samples of ∇f.
+# The rule sees the mean of ∇f over samples.
 MEAN_FIRST = replace(
     IMLE,
     name="mean_first",
@@ -195,7 +196,7 @@ NORM_OVER_BATCH = replace(STE, name="norm_over_batch", estimate=_with_gradient(_
 
 
 def _softmax_weighted(centre: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    """Returns gradient · softmax(θ − centre(θ)): the centre cancels, but for a NaN in it."""
+    """Returns gradient · softmax(θ − centre(θ)), where the centre cancels unless it is NaN."""
 
     def weighted(ops: Any, theta: Any, gradient: Any) -> Any:
         return gradient * softmax(ops, theta - centre(ops, theta))
@@ -208,7 +209,7 @@ def _row_centre(ops: Any, theta: Any) -> Any:
 
 
 CENTRED_BY_ROW = replace(STE, name="centred_by_row", estimate=_softmax_weighted(_row_centre))
-# To rounding each row is what it is alone, until another row is not a number.
+# Rows do not depend on each other, up to rounding, until one of them is NaN.
 CENTRED_BY_BATCH = replace(
     STE, name="centred_by_batch", estimate=_softmax_weighted(lambda ops, theta: ops.xp.max(theta))
 )
@@ -283,12 +284,12 @@ def _flipped_on_jax(ops: Any, theta: Any, draws: Any, *, k: int) -> Any:
 OTHER_POINTS_ON_JAX = replace(
     GUMBEL_TOP_K,
     name="other_points_on_jax",
-    # A gradient that does not depend on the points: they alone show it.
+    # The gradient does not depend on the points, so only the points differ.
     estimate=pathwise(_flipped_on_jax, lambda ops, theta, z, g, draws, *, k: softmax(ops, theta)),
 )
 
 
-# --- not a fault of the estimate, but of running it
+# --- faults outside the estimate
 
 
 def _refuses(k: int, **_: Any) -> Draws:
@@ -300,7 +301,7 @@ RAISES = replace(SIMPLE, name="raises", draws=_refuses)
 
 @dataclass(frozen=True)
 class NotARecord:
-    """Something else than an `Estimator`."""
+    """An object that is not an `Estimator`."""
 
 
 NOT_A_RECORD = NotARecord()

@@ -1,4 +1,4 @@
-"""What the tests of estimator families ask alike: one curved objective, and one estimate as numpy arrays."""
+"""Shared by the tests of estimator families: a curved objective, and estimates as numpy arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from subsetgrad.base import evaluate
 
 @dataclass(frozen=True)
 class Curved:
-    """f(z) = sin(a·z) + Σ c_i z_i³ + constant, of points `[..., n]`: its slope differs from point to point."""
+    """f(z) = sin(a·z) + Σ c_i z_i³ + constant, for points `[..., n]`; its gradient differs from point to point."""
 
     a: np.ndarray
     c: np.ndarray
@@ -23,30 +23,35 @@ class Curved:
         return xp.sin(xp.sum(a * z, axis=-1)) + xp.sum(c * z**3, axis=-1) + self.constant
 
     def __call__(self, z):
-        """Returns `[...]` f, on numpy."""
+        """Returns f at numpy points, `[...]`."""
         return self._of(np, z, self.a, self.c)
 
     def on(self, ops):
-        """Returns f, on a backend."""
+        """Returns f as a function on the arrays of a backend."""
         a, c = ops.asarray(self.a), ops.asarray(self.c)
         return lambda z: self._of(ops.xp, z, a, c)
 
     def slope(self, z):
-        """Returns `[n]` ∇f at one point, by finite differences."""
+        """Returns ∇f at one point, `[n]`, by finite differences."""
         return oracles.finite_difference(self, z)
 
 
 def estimated(ops, name, theta, draws, f, *, k, state=None, **params):
-    """Returns points `[M, B, n]`, weights `[M, B]` and gradient `[B, n]` as numpy, and the next state.
+    """Returns points `[M, B, n]`, weights `[M, B]` and gradient `[B, n]` as numpy arrays, and the next state.
 
     Args:
-      name, params: the estimator, and those parameters that are not its defaults.
-      theta, draws, state: numpy, or of the backend.
-      f: of the backend, as `Curved.on` returns it.
+      ops: the backend.
+      name: of the estimator.
+      theta: `[B, n]`, of numpy or of the backend.
+      draws: arrays of numpy or of the backend.
+      f: on arrays of the backend, for example from `Curved.on`.
+      k: items chosen.
+      state: arrays of numpy or of the backend, or None.
+      **params: the parameters that differ from their defaults.
     """
     record = get(name)
     arrays = {key: ops.asarray(value) for key, value in draws.items()}
     state = None if state is None else {key: ops.asarray(value) for key, value in state.items()}
     params = record.resolve_params(params)
-    *found, state = evaluate(record, ops, ops.asarray(theta), arrays, f, k=k, params=params, state=state)
-    return (*map(np.asarray, found), state)
+    *values, state = evaluate(record, ops, ops.asarray(theta), arrays, f, k=k, params=params, state=state)
+    return (*map(np.asarray, values), state)

@@ -1,4 +1,4 @@
-"""Rows of logits of every kind that gives trouble, by name."""
+"""Rows of logits, ordinary and extreme, by name."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ SIX = "ordinary equal far_apart low some_missing just_k"
 
 
 def rows(n, k, names=SIX, dtype="float64"):
-    """Returns `[R, n]` float64 logits that `dtype` holds too; at least k of each row are finite.
+    """Returns `[R, n]` float64 logits that are exact in `dtype`; at least k of each row are finite.
 
     Args:
-      n, k: items, items chosen; they are the seed, too.
-      names: of the rows, in their order: `ordinary`, `steep`, `two_groups` (that nearly decide), `equal`, `far_apart`
+      n: items.
+      k: items chosen; n and k determine the seed.
+      names: of the rows, in order: `ordinary`, `steep`, `two_groups` (one nearly always chosen), `equal`, `far_apart`
         (by hundreds), `farther_apart` (by ten thousands), `low`, `high` and `very_high` (far from 0), `some_missing`
-        (never chosen), `just_k` (that can be).
-      dtype: float32 rounds the logits to it.
+        (some items are never chosen), `just_k` (only k items can be chosen).
+      dtype: the logits are rounded to this dtype.
     """
     rng = np.random.default_rng(10 * n + k)
     ordinary, just_k = rng.normal(size=n), np.full(n, -np.inf)
     just_k[rng.permutation(n)[:k]] = rng.normal(size=k)
     spread, item = rng.uniform(-1, 1, n), np.arange(n)
-    known = {
+    by_name = {
         "ordinary": ordinary,
         "steep": 5 * ordinary,
         "two_groups": np.where(item < n // 10, 16.0, 0.0) + ordinary / 10,
@@ -34,4 +35,4 @@ def rows(n, k, names=SIX, dtype="float64"):
         "some_missing": np.where(item < (n - k + 1) // 2, -np.inf, ordinary),
         "just_k": just_k,
     }
-    return np.array([known[name] for name in names.split()]).astype(dtype).astype("float64")
+    return np.array([by_name[name] for name in names.split()]).astype(dtype).astype("float64")

@@ -1,6 +1,6 @@
-"""Oracles: numpy, slow, obviously right, and in another form than the library.
+"""Oracles in numpy: slow, simple enough to be obviously right, and by other methods than those of the library.
 
-Nothing here imports `estimators`. A row of logits is one-dimensional float64; -inf means "never chosen".
+Nothing here imports `subsetgrad`. A row of logits is one-dimensional float64; -inf means "never chosen".
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import numpy as np
 
 
 def subsets_of(n: int, k: int) -> np.ndarray:
-    """Returns `[C(n, k), n]` all k-hot vectors, lexicographic in the chosen items."""
+    """Returns all k-hot vectors, `[C(n, k), n]`, in lexicographic order of the chosen items."""
     rows = [[float(item in chosen) for item in range(n)] for chosen in itertools.combinations(range(n), k)]
     return np.array(rows).reshape(math.comb(n, k), n)
 
 
 @dataclass(frozen=True)
 class Law:
-    """A distribution over the k-subsets, listed: everything is a sum over the list.
+    """A distribution over a list of all k-subsets; all its moments are sums over the list.
 
     Attributes:
       states: `[C, n]`.
-      log_probabilities: `[C]`, -inf where a chosen item is never chosen.
-      log_partition: the log of the normaliser.
+      log_probabilities: `[C]`, -inf for a subset with an item of logit -inf.
+      log_partition: the logarithm of the normaliser.
     """
 
     states: np.ndarray
@@ -65,7 +65,7 @@ class Law:
 
 
 def enumerated(theta: np.ndarray, k: int) -> Law:
-    """Returns the conditional Poisson law of one row, by enumeration; scores are added in exact arithmetic."""
+    """Returns the conditional Poisson law of one row, by enumeration; logits are added in exact arithmetic."""
     states = subsets_of(len(theta), k)
     scores: list[Fraction | None] = []
     for state in states:
@@ -78,7 +78,7 @@ def enumerated(theta: np.ndarray, k: int) -> Law:
 
 
 def log_table(theta: np.ndarray, k: int) -> np.ndarray:
-    """Returns `[n+1, k+1]` log e_j of the first i weights exp(theta): the recursion in log space, long double."""
+    """Returns log e_j of the first i weights exp(theta), `[n+1, k+1]`, by the recursion in log space in long double."""
     table = np.full((len(theta) + 1, k + 1), -np.inf, dtype=np.longdouble)
     table[0, 0] = 0
     for i, value in enumerate(theta.astype(np.longdouble)):
@@ -88,7 +88,7 @@ def log_table(theta: np.ndarray, k: int) -> np.ndarray:
 
 
 def log_space(theta: np.ndarray, k: int) -> tuple[float, np.ndarray, float]:
-    """Returns log-partition, marginals and entropy by the recursion in log space, for any n and finite logits."""
+    """Returns log-partition, marginals and entropy by the recursion in log space, for any n with finite logits."""
     before, after = log_table(theta, k), log_table(theta[::-1], k)[::-1]
     log_partition = before[-1, k]
     terms = before[:-1, :k] + after[1:, :k][:, ::-1]
@@ -97,23 +97,23 @@ def log_space(theta: np.ndarray, k: int) -> tuple[float, np.ndarray, float]:
 
 
 def rational(weights: Sequence[Fraction], k: int) -> tuple[Fraction, list[Fraction]]:
-    """Returns e_k(weights) and the marginals of the law p(z) ∝ Π w_i^{z_i}, without any rounding."""
-    whole = [Fraction(1)] + [Fraction(0)] * k
+    """Returns e_k(weights) and the marginals of the law p(z) ∝ Π w_i^{z_i}, in exact arithmetic."""
+    totals = [Fraction(1)] + [Fraction(0)] * k
     for weight in weights:
-        whole = [whole[0]] + [whole[j] + weight * whole[j - 1] for j in range(1, k + 1)]
+        totals = [totals[0]] + [totals[j] + weight * totals[j - 1] for j in range(1, k + 1)]
     marginals = []
     for weight in weights:
         without = [Fraction(1)]
         for j in range(1, k + 1):
-            without.append(whole[j] - weight * without[j - 1])
-        marginals.append(weight * without[k - 1] / whole[k])
-    return whole[k], marginals
+            without.append(totals[j] - weight * without[j - 1])
+        marginals.append(weight * without[k - 1] / totals[k])
+    return totals[k], marginals
 
 
 def sequential_sample(theta: np.ndarray, k: int, uniforms: np.ndarray) -> tuple[np.ndarray, float]:
-    """Returns one sample, deciding items last to first, and the smallest |u − p| of its decisions.
+    """Returns one sample, decided from the last item to the first, and the smallest |u − p| of its decisions.
 
-    A sample of another implementation may differ where that gap is of the size of rounding, and only there.
+    A correct implementation may return another sample only if that gap is as small as its rounding errors.
     """
     table = log_table(theta, k)
     z, left, gap = np.zeros(len(theta)), k, math.inf
@@ -128,14 +128,15 @@ def sequential_sample(theta: np.ndarray, k: int, uniforms: np.ndarray) -> tuple[
 
 
 def splitting_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, pairs: Sequence[int]) -> tuple[np.ndarray, float]:
-    """Returns one sample, splitting counts down a tree, and the least distance of a uniform from a change of decision.
+    """Returns one sample by splitting counts down a tree, and the smallest |u − P| of its decisions.
 
-    A sample of another implementation may differ where that distance is of the size of rounding, and only there.
+    A correct implementation may return another sample only if that gap is as small as its rounding errors.
 
     Args:
-      theta, k: logits, items chosen.
-      uniforms: one a split, from the root down, left to right; nodes without items are not split.
-      pairs: from the items to the root, how many pairs of nodes there are; nodes i and i + pairs are one.
+      theta: logits.
+      k: items chosen.
+      uniforms: one for each split, from the root down and from left to right; nodes without items are not split.
+      pairs: the number of pairs of nodes of each level, from the items to the root; nodes i and i + pairs are a pair.
     """
     if k in (0, len(theta)):
         return np.full(len(theta), float(k > 0)), math.inf
@@ -159,7 +160,7 @@ def splitting_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, pairs: Seq
 
 
 def listed_samples(theta: np.ndarray, k: int, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the subsets `[S, n]` at which the cumulative law passes the uniforms `[S]`, and how near a change was."""
+    """Returns the subsets `[S, n]` at which the cumulative law exceeds the uniforms `[S]`, and the smallest |u − P|."""
     law = enumerated(theta, k)
     changes = np.cumsum(law.probabilities)[:-1]
     gaps = np.abs(changes - uniforms[:, None]).min(axis=-1, initial=math.inf)
@@ -167,7 +168,7 @@ def listed_samples(theta: np.ndarray, k: int, uniforms: np.ndarray) -> tuple[np.
 
 
 def divided_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, first: int = 0) -> tuple[list[float], float]:
-    """Returns one sample by Algorithm 6 on the items `first`, …, and the smallest |u − P| of its decisions."""
+    """Returns one sample by Algorithm 6 on the items from `first` on, and the smallest |u − P| of its decisions."""
     n = len(theta)
     if n == 1:
         return [float(k)], math.inf
@@ -185,7 +186,7 @@ def divided_sample(theta: np.ndarray, k: int, uniforms: np.ndarray, first: int =
 
 
 def plackett_luce_probabilities(theta: np.ndarray, k: int) -> np.ndarray:
-    """Returns `[C(n, k)]` the law of Gumbel-top-k, in the order of `subsets_of`: a sum over all orders of drawing."""
+    """Returns the law of Gumbel-top-k, `[C(n, k)]` in the order of `subsets_of`, by sums over all orders of drawing."""
     weights = np.exp(theta - np.max(theta))
     probabilities = []
     for chosen in itertools.combinations(range(len(theta)), k):
@@ -201,11 +202,11 @@ def plackett_luce_probabilities(theta: np.ndarray, k: int) -> np.ndarray:
 
 
 def top_k_mask(scores: np.ndarray, k: int) -> np.ndarray:
-    """Returns 1 at the k largest of each row, by a double argsort; among ties the later items win."""
+    """Returns 1 at the k largest of each row, by a double argsort; of ties, the later items are chosen."""
     ranks = np.argsort(np.argsort(scores, axis=-1, kind="stable"), axis=-1, kind="stable")
     return (ranks >= scores.shape[-1] - k).astype(float)
 
 
 def finite_difference(function: Callable[[np.ndarray], float], x: np.ndarray, step: float = 1e-5) -> np.ndarray:
-    """Returns the gradient of a scalar function by central differences; error about step² + 1e-16/step."""
+    """Returns the gradient of a scalar function by central differences, with an error of about step² + 1e-16/step."""
     return np.array([(function(x + step * e) - function(x - step * e)) / (2 * step) for e in np.eye(len(x))])

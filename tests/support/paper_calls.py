@@ -1,4 +1,4 @@
-"""The named forms of the paper's algorithms, and calls of them."""
+"""The algorithms of the paper by name, and compiled calls of them."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def compiled(ops, function, k):
 
 
 def call(ops, function, theta, k, *more):
-    """Returns what a form says, as numpy; compiled, so that a shape costs jax one compilation."""
+    """Returns the result of a function as a numpy array; it is compiled once for each shape."""
     return np.asarray(compiled(ops, function, k)(ops.asarray(theta), *map(ops.asarray, more)))

@@ -15,7 +15,7 @@ from benchmarks import experiments
 from benchmarks.experiments.published import SEEDS
 from benchmarks.results.cell import Cell
 from benchmarks.results.names import COST
-from benchmarks.results.outcome import Measurement
+from benchmarks.results.outcome import Measurement, Outcome
 from benchmarks.results.store import Store
 from reports import data
 from reports.cost import section
@@ -80,8 +80,8 @@ def write(path: Path, fill: Callable[[Store, Callable[..., None]], None], run: s
                 for name, value in metrics.items()
             ]
             store.enrol(experiment, [cell])
-            facts = {"law": law, "fingerprint": "f", "run": run, "status": "failed" if reason else "ok"}
-            store.save(cell, measurements, seconds=0.1, reason=reason, **facts)
+            outcome = Outcome(cell, 0.1, measurements, reason, "failed" if reason else "ok")
+            store.save(outcome, law=law, fingerprint="f", run=run)
 
         fill(store, save)
     return path

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from reports_store import cell_of
 
-from benchmarks.results.outcome import Measurement
+from benchmarks.results.outcome import Measurement, Outcome
 
 CELL = cell_of("simple", {"step_size": 2.5, "central": False, "logits": "theta"})
 MEASURED = [
@@ -16,11 +16,14 @@ MEASURED = [
 ]
 
 
-def save(opened, cell, measurements=MEASURED, *, fingerprint="code-1", run="run-1", **more):
-    """Saves a cell in an open store, as of the run that the fixture `opened` has begun."""
-    law = "conditional_poisson"
-    facts = {"law": law, "fingerprint": fingerprint, "run": run, "status": "failed" if more.get("reason") else "ok"}
-    opened.save(cell, measurements, seconds=0.5, **(facts | more))
+def save(opened, cell, measurements=MEASURED, *, fingerprint="code-1", run="run-1", **fields):
+    """Saves an outcome in an open store; it belongs to the run that the fixture `opened` has begun.
+
+    `fields` are further fields of the outcome. An outcome with a reason has failed unless they name its status.
+    """
+    status = "failed" if fields.get("reason") else "ok"
+    outcome = Outcome(cell, 0.5, measurements, **({"status": status} | fields))
+    opened.save(outcome, law="conditional_poisson", fingerprint=fingerprint, run=run)
 
 
 def differing(cell, field):

@@ -62,5 +62,5 @@ STGS = replace(
     k=1,
     params={"temperature": 1.0},
     ranges={"temperature": POSITIVE},
-    source="Jang, Gu and Poole 2017, straight-through Gumbel-softmax (arXiv 1611.01144); its k=1 law is the target's",
+    source="Jang, Gu and Poole 2017, straight-through Gumbel-softmax (arXiv 1611.01144); for k=1 its law is the target",
 )

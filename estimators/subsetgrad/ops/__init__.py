@@ -1,7 +1,7 @@
-"""`Ops`: what an algorithm needs and the array-API standard lacks, and `load`, which makes one per backend and dtype.
+"""`Ops`, the functions that the array-API standard lacks, and `load`, which returns them for a backend and a dtype.
 
-An algorithm is written once, in terms of the namespace `ops.xp` and of these functions. No framework is imported
-before `load` asks for it.
+An algorithm is written once, with the namespace `ops.xp` and the functions of `Ops`. A framework is imported only when
+`load` is called for it.
 """
 
 from __future__ import annotations
@@ -20,36 +20,39 @@ BACKENDS = ("torch:cpu", "torch:cuda", "jax:cpu", "jax:cuda")
 DTYPES = ("float32", "float64")
 
 
-@dataclass(frozen=True, eq=False)  # by identity: a key of caches
+@dataclass(frozen=True, eq=False)  # compared and hashed by identity, since caches use it as a key
 class Ops:
-    """One backend at one dtype, as a record of functions.
+    """The functions of one backend for one dtype.
 
     Attributes:
       name: `backend:device`, one of `BACKENDS`.
       dtype: `float32` or `float64`, the dtype of every array made here.
       xp: the array-API namespace.
-      asarray: `(array) -> array` of this backend, device and dtype; native arrays of that kind pass through.
-      stop_gradient: `(array) -> array`, a constant to both modes of differentiation.
-      sigmoid: `(array) -> array`, with derivative 0, not NaN, at ±inf, to any order.
-      matmul: `(a, b) -> a @ b` in the precision of the dtype, under `torch.autocast`, too; only
+      asarray: `(array) -> array` of this backend, device and dtype; an array that has all three is returned as it is.
+      stop_gradient: `(array) -> array`, the same values as a constant, in forward and reverse mode.
+      sigmoid: `(array) -> array`; derivatives of any order are 0 at ±inf, not NaN.
+      matmul: `(a, b) -> a @ b` in the full precision of the dtype, also under `torch.autocast`. Only
         `torch.set_float32_matmul_precision` lowers it.
-      complex: `(real, imaginary) -> array` of the complex dtype of that precision.
+      complex: `(real, imaginary) -> array` of the complex dtype of the same precision.
       jvp: `(function, primals, tangents) -> (value, tangent)`; primals and tangents are tuples.
-      value_and_grad: `(function, has_aux=False) -> function` returning `(value, gradient)`, or
-        `((value, aux), gradient)`; differentiates the first argument; nests.
+      value_and_grad: `(function, has_aux=False) -> function` that returns `(value, gradient)`, or
+        `((value, aux), gradient)`. The gradient is in the first argument. Calls can be nested.
       custom_vjp: `(forward, backward) -> function(theta, *constants)`, with `forward(theta, *constants) -> out` and
-        `backward(theta, *constants, out, out_bar) -> theta_bar`; no gradient reaches the constants. Reverse mode only.
-      scan: `(body, carry, xs, reverse=False) -> (carry, ys)` as `jax.lax.scan`; xs and ys are tuples of arrays.
-      while_loop: `(going, body, carry, limit) -> carry`, body applied until no entry of `going(carry)` is true, at most
-        `limit` times; not differentiated. torch waits for a GPU at each look.
-      constant: `(build, *args) -> array` of the numpy array `build(*args)`; torch keeps the last 512 of them.
-      top_k_mask: `(scores [..., n], k) -> [..., n]`, 1 at the k largest and 0 elsewhere; ties go to either, never both.
-      draw: `(key) -> (primitive, shape, parameter=None) -> array`, device random numbers: `uniform` on [0, 1),
-        `exponential`, `normal`, `gamma` (parameter: its shape). The key is a `torch.Generator` or None, or a jax key.
-      compile: `(function) -> function`, `jax.jit` or the function itself.
-      block: `(arrays) -> arrays`, returns once they are computed.
-      is_array: `(value) -> bool`, whether it is an array of this backend.
-      is_concrete: `(array) -> bool`, whether its values can be looked at: not under jit, vmap or grad.
+        `backward(theta, *constants, out, out_bar) -> theta_bar`. Constants get no gradient. Reverse mode only.
+      scan: `(body, carry, xs, reverse=False) -> (carry, ys)` as in `jax.lax.scan`; xs and ys are tuples of arrays.
+      while_loop: `(going, body, carry, limit) -> carry`, applies body until no entry of `going(carry)` is true, but at
+        most `limit` times. It is not differentiable. torch waits for the GPU at each step.
+      constant: `(build, *args) -> array`, the numpy array `build(*args)` on the device; torch keeps the last 512 of
+        them.
+      top_k_mask: `(scores [..., n], k) -> [..., n]`, exactly k ones, at the largest scores, and zeros elsewhere. Ties
+        are broken arbitrarily.
+      draw: `(key) -> (primitive, shape, parameter=None) -> array`, random numbers on the device: `uniform` on [0, 1),
+        `exponential`, `normal`, and `gamma`, whose shape is the parameter. The key is a `torch.Generator` or None, or a
+        jax key.
+      compile: `(function) -> function`, `jax.jit` on jax and the function itself on torch.
+      block: `(arrays) -> arrays`, waits until they are computed.
+      is_array: `(value) -> bool`, whether the value is an array of this backend.
+      is_concrete: `(array) -> bool`, whether its values can be read, which is not so under jit, vmap or grad.
     """
 
     name: str
@@ -76,15 +79,15 @@ class Ops:
 
 @cache
 def load(name: str = "torch:cpu", dtype: str = "float64") -> Ops:
-    """Returns the `Ops` of a backend, importing its framework on the first call.
+    """Returns the `Ops` of a backend. The first call imports its framework.
 
     Args:
-      name: one of `BACKENDS`; a bare `torch` or `jax` means its CPU.
-      dtype: `float32` or `float64`. jax needs its 64-bit mode for the latter; nothing here switches it on, since that
-        is a global setting of the caller's program.
+      name: one of `BACKENDS`; `torch` or `jax` alone means its CPU.
+      dtype: `float32` or `float64`. jax needs its 64-bit mode for float64. This function does not switch it on, because
+        it is a global setting of the caller's program.
 
     Raises:
-      ValueError: an unknown name or dtype, a device that is absent, float64 on jax without its 64-bit mode.
+      ValueError: an unknown name or dtype, a device that is not there, or float64 on jax without its 64-bit mode.
       ImportError: the framework is not installed.
     """
     if name in ("torch", "jax"):
@@ -94,7 +97,7 @@ def load(name: str = "torch:cpu", dtype: str = "float64") -> Ops:
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r} is not supported; choose one of {', '.join(DTYPES)}")
     framework, device = name.split(":")
-    missing = [part for part in _NEEDS[framework] if importlib.util.find_spec(part) is None]
+    missing = [package for package in _NEEDS[framework] if importlib.util.find_spec(package) is None]
     if missing:
         raise ImportError(f"backend {name!r} needs {' and '.join(missing)}: pip install 'subsetgrad[{framework}]'")
     module = importlib.import_module(f"subsetgrad.ops.{framework}")
@@ -103,15 +106,16 @@ def load(name: str = "torch:cpu", dtype: str = "float64") -> Ops:
 
 
 def compiled(function: Function) -> Function:
-    """Returns `function(ops, theta, k, ...)`, compiled as a whole where the backend compiles; k is static.
+    """Returns `function(ops, theta, k, ...)`, compiled as one program where the backend compiles; k is static.
 
-    Outside jit, jax compiles every operation on every new shape by itself: the first exact sample at n = 300 took 25 s
-    so, and 1.9 s as a whole. Inside the user's own jit this changes nothing.
+    Outside jit, jax compiles each operation separately for each new shape, which takes about ten times as long as one
+    program. Inside the user's own jit this changes nothing.
     """
 
     @wraps(function)
     def call(ops: Ops, theta: Array, k: Any, *args: Array, **kwargs: Array) -> Array:
-        # The function says what is wrong; compiled by jax, it would see numpy's float64 as float32.
+        # Invalid arguments go to the plain function, which raises the error. `jax.jit` would turn a numpy array of
+        # float64 into float32 before the function could refuse it.
         if not isinstance(k, int) or not all(map(ops.is_array, (theta, *args, *kwargs.values()))):
             return function(ops, theta, k, *args, **kwargs)
         return _compiled(function, ops, k)(theta, *args, **kwargs)
@@ -119,8 +123,9 @@ def compiled(function: Function) -> Function:
     return cast("Function", call)
 
 
-@lru_cache(maxsize=None, typed=True)  # typed: True is no k, though it equals 1
+@lru_cache(maxsize=None, typed=True)  # typed, because True == 1, but True is not a valid k
 def _compiled(function: Callable[..., Array], ops: Ops, k: int) -> Callable[..., Array]:
+    """Returns the compiled function of `theta, *args` for one k."""
     return ops.compile(lambda theta, *args, **kwargs: function(ops, theta, k, *args, **kwargs))
 
 
@@ -130,7 +135,10 @@ def index_dtype(ops: Ops) -> Any:
 
 
 def index(ops: Ops, indices: Any) -> Array:
-    """Returns the indices of a numpy array on the device; below 2^24 float32, through which they go, holds them."""
+    """Returns integer indices of a numpy array as an array of the backend.
+
+    They are converted through the dtype of `ops`; float32 is exact up to 2^24.
+    """
     return ops.xp.astype(ops.asarray(indices), index_dtype(ops))
 
 

@@ -1,4 +1,4 @@
-"""The torch side of `Ops`. Imported only by `ops.load`."""
+"""The `Ops` of torch. Only `ops.load` imports this module."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from . import Array, Ops
 
 
 class _Rule(torch.autograd.Function):
-    """A function with its reverse-mode rule. One class for all: making one takes 0.15 ms."""
+    """A function with its reverse-mode rule. One class serves all functions, because making a class takes time."""
 
-    # setup_context and a generated vmap rule: without them torch.func's transforms refuse the function.
+    # The transforms of torch.func accept only a function with `setup_context` and a vmap rule.
     generate_vmap_rule = True
 
     @staticmethod
     def forward(forward: Callable[..., Array], backward: Callable[..., Array], *inputs: Array) -> Array:
-        del backward  # it is for later
+        del backward  # `setup_context` saves it
         output = forward(*inputs)
-        # An input handed through as it is cannot be saved for the backward pass; a view of it can.
+        # If the output is one of the inputs, only a view of it can be saved for the backward pass.
         return output.view_as(output) if any(output is given for given in inputs) else output
 
     @staticmethod
@@ -43,8 +43,8 @@ def custom_vjp(forward: Callable[..., Array], backward: Callable[..., Array]) ->
 
 
 def value_and_grad(function: Callable[..., Any], has_aux: bool = False) -> Callable[..., tuple[Any, Array]]:
-    """Returns a function of the same arguments that gives `(value, gradient)`; see `Ops`."""
-    # torch.func and not torch.autograd.grad: the latter cuts the graph of an enclosing derivative without a word.
+    """Returns a function of the same arguments that returns `(value, gradient)`; see `Ops`."""
+    # Inside another derivative, torch.autograd.grad would silently cut the outer graph; torch.func does not.
     differentiated = torch.func.grad_and_value(function, has_aux=has_aux)
 
     def call(*args: Any) -> tuple[Any, Array]:
@@ -69,16 +69,16 @@ def scan(
 
 
 def while_loop(going: Callable[[Any], Array], body: Callable[[Any], Any], carry: Any, limit: int) -> Any:
-    """Runs `body` until nothing is going; see `Ops`."""
+    """Applies `body` until no entry of `going(carry)` is true; see `Ops`."""
     for _ in range(limit):
-        if not bool(torch.any(_unwrapped(going(carry)))):  # under vmap: of all entries together
+        if not bool(torch.any(_unwrapped(going(carry)))):  # under vmap, all mapped entries are considered together
             break
         carry = body(carry)
     return carry
 
 
 def _unwrapped(array: Array) -> Array:
-    """Returns the array that the transforms of torch.func under way have wrapped, if they have."""
+    """Returns the plain array inside the wrappers of the torch.func transforms that are being applied, if any."""
     while torch._C._functorch.is_functorch_wrapped_tensor(array):
         array = torch._C._functorch.get_unwrapped(array)
     return array
@@ -86,43 +86,44 @@ def _unwrapped(array: Array) -> Array:
 
 def top_k_mask(scores: Array, k: int) -> Array:
     """Returns 1 at the k largest scores of each row; see `Ops`."""
-    # topk and scatter, not a double argsort: 31x faster at [256, 1000], k=10 (torch 2.13, one thread).
+    # topk and scatter are many times faster than a double argsort.
     indices = torch.topk(scores, k, dim=-1).indices
     return torch.zeros_like(scores).scatter(-1, indices, 1.0)
 
 
 def is_concrete(array: Array) -> bool:
-    """Returns whether values may be looked at: not inside a torch.func transform or a compiled graph."""
+    """Returns whether the values of an array can be read: not inside a torch.func transform or a compiled graph."""
     return not (torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(array))
 
 
 def make(device: str, dtype: str) -> Ops:
     """Returns the `Ops` for `device` and `dtype`."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("backend 'torch:cuda' needs a CUDA device, and torch sees none; use 'torch:cpu'")
+        raise ValueError("backend 'torch:cuda' needs a CUDA device, and torch finds none; use 'torch:cpu'")
     torch_dtype = getattr(torch, dtype)
 
     def asarray(array: Any) -> Array:
         if isinstance(array, np.ndarray) and not array.flags.writeable:
-            array = array.copy()  # torch would share the memory of a constant, and warns
+            array = array.copy()  # torch would share the read-only memory, and warns about it
         return torch.as_tensor(array, dtype=torch_dtype, device=device)
 
     def matmul(a: Array, b: Array) -> Array:
         if not torch.is_autocast_enabled(device):
             return torch.matmul(a, b)
-        with torch.autocast(device, enabled=False):  # which would round float32 to 8 or 11 bits
+        with torch.autocast(device, enabled=False):  # autocast would round float32 to half precision
             return torch.matmul(a, b)
 
     @lru_cache(maxsize=512)
-    def kept(gpu: int | None, build: Callable[..., np.ndarray], *args: Any) -> Array:
-        del gpu  # of several, each has its own
-        with torch.inference_mode(False):  # what is kept must serve a backward pass later, too,
-            return _unwrapped(asarray(build(*args)))  # and when the transform under way is over
+    def cached(gpu: int | None, build: Callable[..., np.ndarray], *args: Any) -> Array:
+        del gpu  # part of the key, since each GPU needs its own copy
+        # The array must also be usable in a later backward pass and outside the current transform.
+        with torch.inference_mode(False):
+            return _unwrapped(asarray(build(*args)))
 
     def constant(build: Callable[..., np.ndarray], *args: Any) -> Array:
-        if torch.compiler.is_compiling():  # dynamo would look past the cache, and warn
+        if torch.compiler.is_compiling():  # dynamo ignores an lru_cache, and warns about it
             return asarray(build(*args))
-        return kept(torch.cuda.current_device() if device == "cuda" else None, build, *args)
+        return cached(torch.cuda.current_device() if device == "cuda" else None, build, *args)
 
     def draw(generator: torch.Generator | None) -> Callable[..., Array]:
         def primitive(name: str, shape: tuple[int, ...], parameter: float | None = None) -> Array:
@@ -133,7 +134,7 @@ def make(device: str, dtype: str) -> Ops:
                 return empty.exponential_(generator=generator)
             if name == "normal":
                 return empty.normal_(generator=generator)
-            # torch.distributions.Gamma takes no generator; this is the function it calls.
+            # torch.distributions.Gamma takes no generator; this is the function that it calls.
             return torch._standard_gamma(empty.fill_(parameter), generator=generator)
 
         return primitive

@@ -1,4 +1,4 @@
-"""Log-partition, log-probability, entropy and divergence of the k-subset distribution."""
+"""Log-partition, log-probability, entropy and KL divergence of the k-subset distribution."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def log_partition(ops: Ops, theta: Array, k: int) -> Array:
       k: static, 0 <= k <= n.
 
     Returns:
-      `[...]`. A shift of a row by c adds k·c. O(n √k) work at most, depth O(log n).
+      `[...]`. Adding c to a row of theta adds k·c. O(n √k) work at most, depth O(log n).
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
@@ -33,11 +33,12 @@ def log_partition(ops: Ops, theta: Array, k: int) -> Array:
         total = xp.sum(theta, axis=-1) if k == n else xp.zeros_like(theta[..., 0])
         return xp.where(valid_rows(ops, theta, k), total, xp.nan)
     tilted = tilt(ops, theta, k)
-    # softplus(x) is x − log σ(x) where x > 0: the sum of those x less k·t is one of θ, with t as often as they are more
-    # than k. In a gap as wide as a mask t may be of its size, and would not cancel.
+    # A(θ) = log P(Σ = k) + Σ softplus(x) − k·t with x = θ + t, and softplus(x) = max(x, 0) − log σ(|x|). The terms
+    # Σ max(x, 0) − k·t are computed as Σ θ over the m positive x, plus (m − k)·t. A huge t, such as the shift that
+    # separates masked items from the others, is then multiplied by 0 and does not have to cancel.
     positive = tilted.x > 0
-    more = xp.sum(xp.astype(positive, theta.dtype), axis=-1) - k
-    largest = xp.sum(xp.where(positive, theta, 0.0), axis=-1) + more * tilted.t[..., 0]
+    excess = xp.sum(xp.astype(positive, theta.dtype), axis=-1) - k
+    largest = xp.sum(xp.where(positive, theta, 0.0), axis=-1) + excess * tilted.t[..., 0]
     return largest - xp.sum(log_likelier(ops, tilted), axis=-1) + _log_total(ops, tilted, k)
 
 
@@ -48,11 +49,11 @@ def log_prob(ops: Ops, theta: Array, k: int, z: Array) -> Array:
     Args:
       theta: `[..., n]` logits.
       k: static, 0 <= k <= n.
-      z: `[..., n]` k-hot, possibly with more leading axes; broadcasts against theta.
+      z: `[..., n]` k-hot, possibly with more leading axes than theta; broadcasts against it.
 
     Returns:
-      The broadcast shape without the last axis; -inf for a z that chooses an item of logit -inf, or that does not
-      choose exactly k items.
+      The broadcast shape without the last axis. It is -inf for a z that chooses an item with logit -inf, or that is not
+      k-hot.
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
@@ -67,8 +68,9 @@ def log_prob(ops: Ops, theta: Array, k: int, z: Array) -> Array:
         log_p = xp.where(valid_rows(ops, theta, k), log_p, xp.nan)
     else:
         tilted = tilt(ops, theta, k)
-        # log σ(x) of those chosen and log σ(−x) of the others, each −softplus(−|x|), less |x| where the likelier of the
-        # two did not happen: terms of one sign, where Σ x − Σ softplus(x) would cancel.
+        # The sum of log σ(x) over the chosen items and log σ(−x) over the others. Each term is log σ(|x|), minus |x|
+        # where the less likely outcome happened. All terms have the same sign; in Σ x − Σ softplus(x) large terms
+        # would cancel.
         positive = tilted.x > 0
         distance = xp.where(positive, tilted.x, -tilted.x)
         likelier = log_likelier(ops, tilted)
@@ -90,8 +92,8 @@ def entropy(ops: Ops, theta: Array, k: int) -> Array:
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
 
-    Source: H = A − θ·μ for an exponential family, arranged without cancellation: log P(Σ=k) + Σ[softplus(x) − x μ]
-    with x the tilted logits. Replaces the paper's Algorithm 4, whose indices are wrong as printed.
+    Source: H = A − θ·μ for an exponential family, arranged without cancellation as log P(Σ = k) + Σ [softplus(x) − x μ]
+    with x the tilted logits. It replaces Algorithm 4 of the paper, whose indices are wrong as printed.
     """
     xp = ops.xp
     n = check_static(ops, theta, k)
@@ -101,23 +103,27 @@ def entropy(ops: Ops, theta: Array, k: int) -> Array:
     tree = grow(ops, tilted, k)
     included, excluded = inclusions(ops, tree)
     x = tilted.x
-    # softplus(x) − x μ = softplus(−|x|) + |x| (μ, or 1 − μ where x > 0): a sum of terms >= 0. 1 − μ has to be summed
-    # and not subtracted: its rounding error would be multiplied by an |x| of any size.
+    # softplus(x) − x μ = −log σ(|x|) + |x| P, with P the probability of the less likely outcome: μ where x < 0, and
+    # 1 − μ where x > 0. All terms are >= 0. 1 − μ is the computed probability of exclusion, since the rounding error of
+    # a subtraction would be multiplied by |x|.
     positive = x > 0
-    missed = xp.where(positive, excluded, included)
-    distance = xp.where(missed > 0, xp.where(positive, x, -x), 0.0)  # which may be infinite else
-    slack = distance * missed - log_likelier(ops, tilted)
-    return xp.log(count_probability(ops, tree)) + xp.sum(slack, axis=-1)
+    unlikely = xp.where(positive, excluded, included)
+    distance = xp.where(unlikely > 0, xp.where(positive, x, -x), 0.0)  # |x|, which may be infinite where P = 0
+    terms = distance * unlikely - log_likelier(ops, tilted)
+    return xp.log(count_probability(ops, tree)) + xp.sum(terms, axis=-1)
 
 
 @compiled
 def kl_to_uniform(ops: Ops, theta: Array, k: int) -> Array:
-    """Returns KL(p ‖ uniform over the C(n, k) subsets) = log C(n, k) − H, in nats; shapes and errors as `entropy`."""
+    """Returns KL(p ‖ uniform law over the C(n, k) subsets) = log C(n, k) − H, in nats.
+
+    Arguments, shape, cost and errors as in `entropy`.
+    """
     n = check_static(ops, theta, k)
     log_count = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return log_count - entropy(ops, theta, k)
 
 
 def _log_total(ops: Ops, tilted: Tilted, k: int) -> Array:
-    """Returns `[...]` log P(Σ = k) of the tilted Bernoullis."""
+    """Returns `[...]` log P(Σ = k) for independent Bernoulli items with the tilted logits."""
     return ops.xp.log(count_probability(ops, grow(ops, tilted, k)))

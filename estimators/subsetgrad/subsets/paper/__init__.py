@@ -1,19 +1,27 @@
-"""The paper's algorithms as named forms in log space: to be run, timed and compared, not built on.
+"""The algorithms of the paper, corrected and in log space, for comparison with the library in results and cost.
 
-Algorithms 1 and 2 are in `sequential`, 5 and 6 in `divided`, 4 in `entropies`; 3 is the estimator `simple`.
-
-The library computes the same from products of probabilities after one shift a row (see `subsetgrad.subsets`), without a
-logarithm and an exponential an entry, and to full accuracy where the logarithms here grow and lose digits: in float32
-at n = 200 and k = 37, with N(0, 1) + 1000 for logits, the largest relative error of a marginal is 0.12 to 0.55 % in the
-sequential form, 0.009 to 0.024 % in the divided form, and 2.6e-7 to 3.9e-7 in the library (20 rows, of
-`numpy.random.default_rng(0)` to `default_rng(19)`, rounded to float32; beside the library's in float64; torch).
-
-Where all of them depart from print: they work on logits, so that A(θ) = log Σ_{|z|=k} exp(θ·z) takes the place of
-log P(Σz = k) = A − Σ softplus(θ), which has the same marginals and the same samples; and in log space, since e_k(exp θ)
-overflows. Every logarithm of a sum is masked where the sum is empty: through logaddexp(−∞, −∞) automatic
-differentiation sends NaN to finite logits, and the tables are full of empty sums.
+Algorithms 1 and 2 are in `sequential`, 5 and 6 in `divided`, 4 in `entropies`. Algorithm 3 is in
+`families.simple_as_printed`.
+Nothing else should use them. `subsetgrad.subsets` computes the same quantities faster and more accurately: the
+logarithms here grow with n and with the logits, and float32 then loses up to 0.5 % of a marginal.
 
 Source: Ahmed, Zeng, Niepert and Van den Broeck 2023 (ICLR; arXiv 2210.01941).
+
+Differences from the paper:
+
+1. All algorithms work on logits: A(θ) = log Σ_{|z|=k} exp(θ·z) takes the place of log P(Σz = k) = A − Σ softplus(θ).
+   Marginals and samples are the same.
+2. All algorithms work on logarithms, because the sum of exp(θ·z) overflows. A logarithm of an empty sum is masked,
+   since the derivative of logaddexp(−∞, −∞) is NaN and would make the gradient of finite logits NaN.
+3. Algorithm 1 reads a[·, −1], which the paper does not define. It is 0 here.
+4. Algorithm 2 appends z_n first and so returns z reversed. Here z is in the order of the items.
+5. Algorithm 4 starts at i = 1 and reads h[i−1, j−1] and h[i−1, j]. As printed it starts at i = k and reads h[i−1, j]
+   and h[i−1, j+1], which is not the entropy. `entropies` has both.
+6. Algorithms 5 and 6 divide a range at ⌊(l + u)/2⌋. The printed ⌊u/2⌋ lies before l where u < 2l, so the recursion does
+   not end.
+7. In Algorithm 5 an empty range has the count 0 with probability 1, not 0. Each range computes the probabilities of all
+   counts at once; as printed, the algorithm calls itself again for each count m.
+8. Algorithm 6 normalises p_m.
 """
 
 from .divided import divided_log_partition as divided_log_partition

@@ -1,4 +1,4 @@
-"""Algorithms 5 and 6: halves of the items, with the midpoint repaired."""
+"""Algorithms 5 and 6, which divide the items into halves again and again, with a corrected midpoint."""
 
 from __future__ import annotations
 
@@ -19,23 +19,21 @@ from .shared import gradient, sampled
 
 
 def divided_log_partition(ops: Ops, theta: Array, k: int) -> Array:
-    """Returns A(θ) by Algorithm 5, from halves of the items.
+    """Returns A(θ) by Algorithm 5, which combines the halves of the items.
 
     Args:
       theta: `[..., n]` logits; -inf means never chosen.
       k: static, 0 <= k <= n.
 
     Returns:
-      `[...]`; NaN in invalid rows. O(nk) work and, for the gradient, memory; ⌈log2 n⌉ steps, each a log-sum-exp over
-      the split, so O(log n log k) deep; differentiable in both modes, to any order.
+      `[...]`; NaN in invalid rows. O(nk) work, and memory for the gradient. ⌈log2 n⌉ steps, each a log-sum-exp over the
+      ways to split a count, so the depth is O(log n log k). Differentiable in both modes, to any order.
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
 
-    Source: Ahmed et al. 2023, Algorithm 5 (PrExactlyk). Halves meet at ⌊(l + u)/2⌋: the printed ⌊u/2⌋ lies before l for
-    u < 2l, and the recursion never ends. An empty range has count 0 with probability 1, where print returns 0. Print
-    calls itself anew for every m; here a range gives the law of its count, all m at once, up to its own size: that is
-    what makes the work O(nk), and not k^log n.
+    Source: Ahmed et al. 2023, Algorithm 5 (PrExactlyk). A range computes log e_m for all counts m up to its size at
+    once, which makes the work O(nk); as printed, the algorithm calls itself again for each m and needs k^log n steps.
     """
     check_static(ops, theta, k)
     root = _levels(ops, theta, k)[-1]
@@ -43,7 +41,9 @@ def divided_log_partition(ops: Ops, theta: Array, k: int) -> Array:
 
 
 def divided_marginals(ops: Ops, theta: Array, k: int) -> Array:
-    """Returns the inclusion probabilities `[..., n]`: reverse mode through Algorithm 5; arguments and errors as there.
+    """Returns the inclusion probabilities `[..., n]`, by reverse mode through Algorithm 5.
+
+    Arguments and errors as in `divided_log_partition`.
 
     Source: Ahmed et al. 2023, Theorem 1, μ = ∇A.
     """
@@ -51,20 +51,20 @@ def divided_marginals(ops: Ops, theta: Array, k: int) -> Array:
 
 
 def divided_sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
-    """Returns exact samples by Algorithm 6: how many of its count a range gives to its left half, from the top down.
+    """Returns exact samples by Algorithm 6: from the top down, it draws how many chosen items lie in each left half.
 
     Args:
-      theta, k: as `sequential_sample`.
-      uniforms: as there. Number i >= 1 decides the split just before item i; number 0 decides nothing.
+      theta: as in `sequential_sample`.
+      k: as in `sequential_sample`.
+      uniforms: as in `sequential_sample`. Number i >= 1 decides the split just before item i; number 0 is not used.
 
     Returns:
-      As `sequential_sample`. O(n log n) work a sample beside the O(nk) of Algorithm 5, ⌈log2 n⌉ steps of each.
+      As `sequential_sample`. O(nk) work for Algorithm 5 and O(n log n) for each sample, ⌈log2 n⌉ steps of each.
 
     Raises:
       TypeError, ValueError: wrong dtype or shape, or k outside [0, n].
 
-    Source: Ahmed et al. 2023, Algorithm 6 (Sample), with the midpoint of `divided_log_partition`; p_m has to be
-    normalised, which print leaves out.
+    Source: Ahmed et al. 2023, Algorithm 6 (Sample), with p_m normalised.
     """
     xp = ops.xp
     theta, shape = sampled(ops, theta, k, uniforms)
@@ -81,11 +81,12 @@ def divided_sample(ops: Ops, theta: Array, k: int, uniforms: Array) -> Array:
 
 
 class _Layout(NamedTuple):
-    """Where Algorithm 5's ranges stand in a complete binary tree, so that a level is one array.
+    """The ranges of Algorithm 5 as the nodes of a complete binary tree, so that each level is one array.
 
     Attributes:
-      item: `[2^depth]` the item of each leaf, n for an empty leaf: ranges of one depth differ by one item in size.
-      borders: for each level from the root down, `[nodes]` the first item of the right half; 0 if that is empty.
+      item: `[2^depth]`, the item of each leaf, or n for an empty leaf. Ranges of one level differ by one item in size,
+        so some leaves are empty.
+      borders: for each level from the root down, `[nodes]`, the first item of the right half, or 0 if that is empty.
     """
 
     item: np.ndarray
@@ -94,7 +95,7 @@ class _Layout(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _layout(n: int) -> _Layout:
-    """Returns the tree over n items whose left halves have ⌈size/2⌉ of them, as ⌊(l + u)/2⌋ divides."""
+    """Returns the tree over n items. A left half has ⌈size/2⌉ items, which is the division at ⌊(l + u)/2⌋."""
     sizes, borders = np.array([n]), []
     while sizes[0] > 1:
         left = (sizes + 1) // 2
@@ -118,9 +119,10 @@ def _levels(ops: Ops, theta: Array, k: int) -> list[Array]:
 
 
 def _differences(ops: Ops, law: Array, most: int) -> Array:
-    """Returns `[..., most+1, m+1]` law(j − m), -inf where that is no count, for a law of counts 0 to m."""
-    # Row after row of a sequence longer by one than the rows: each moves on by one. Slices and reshapes alone; a
-    # gather's backward pass is a scatter, which is many times slower on a CPU.
+    """Returns `[..., most+1, m+1]` with entry (j, i) = law(j − i), -inf where j − i is no count, for counts 0 to m."""
+    # Repeat a sequence that is longer by one than a row, and cut the result into rows: each row is the one before,
+    # moved by one. Only slices and reshapes are used, because the backward pass of a gather is a scatter, which is slow
+    # on CPUs.
     xp = ops.xp
     m, width = law.shape[-1] - 1, law.shape[-1] + most
     gap = xp.broadcast_to(xp.full_like(law[..., :1], -xp.inf), (*law.shape[:-1], width - m))
@@ -131,7 +133,7 @@ def _differences(ops: Ops, law: Array, most: int) -> Array:
 
 
 def _split(ops: Ops, left: Array, right: Array, counts: Array, uniform: Array) -> Array:
-    """Returns `[S, ..., nodes]` how many of its `counts` each range gives to its left half, by inversion."""
+    """Returns how many of the `counts` chosen items of each range lie in its left half, `[S, ..., nodes]`."""
     xp = ops.xp
     m = left.shape[-1] - 1
     choices = index(ops, np.arange(m + 1))
@@ -141,7 +143,8 @@ def _split(ops: Ops, left: Array, right: Array, counts: Array, uniform: Array) -
     log_weights = xp.where((rest >= 0) & (rest <= m), left + of_rest, -xp.inf)
     weights = xp.exp(log_weights - log_sum_exp(ops, log_weights))
     sums = xp.cumulative_sum(weights, axis=-1)
-    beyond = sums > uniform[..., None] * sums[..., -1:]
-    # The first possible choice beyond, and never an impossible one: a sum in parallel may grow by rounding alone.
-    score = xp.where(beyond, m + 1 - choices, xp.zeros_like(choices))
+    above = sums > uniform[..., None] * sums[..., -1:]
+    # The first choice above, among those that are possible: a cumulative sum computed in parallel can grow by rounding
+    # alone at a choice of probability 0.
+    score = xp.where(above, m + 1 - choices, xp.zeros_like(choices))
     return xp.argmax(xp.where(log_weights > -xp.inf, score, -xp.ones_like(choices)), axis=-1)
