@@ -48,7 +48,9 @@ class About:
     Attributes:
       name, kind: as in the experiment's rows.
       heading, reading: title of its section, and advice on how to read it.
-      published: entries as JSON data, each with a `type`; see `benchmarks.experiments.published.of`.
+      published: entries as JSON data, each with a `type`: `number` or `bars` (see `benchmarks.experiments.published`),
+        `reference` (estimators that are the exact gradient), `highlight` (estimators to draw in colour), `comparison`
+        (an estimator and its baselines), `complexity` (stated of an algorithm).
     """
 
     name: str

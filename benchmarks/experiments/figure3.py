@@ -13,7 +13,15 @@ FIGURE3 = QualityExperiment(
     summary="the paper's Figure 3: SIMPLE against straight-through Gumbel-softmax at n=10, k=1",
     heading="Figure 3",
     reading="k = 1 of n = 10: one categorical choice, one problem. Here the Gumbel trick samples the same law.",
-    annotations=(published.EXACT_GRADIENT, *published.of("figure3")),
+    annotations=(
+        published.EXACT_GRADIENT,
+        published.bars(
+            "As in the paper's Figure 3",
+            ("bias", "variance"),
+            (("simple", {}, "SIMPLE"), ("stgs", {}, "ST Gumbel-Softmax")),
+        ),
+        *published.of("figure3"),
+    ),
     settings={**FIGURE1.settings, "stgs": ("stgs[temperature=1]",), "gs": ("gs[temperature=1]",)},
     n=(10,),
     k=(1,),

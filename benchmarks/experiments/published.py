@@ -7,7 +7,7 @@ subsets (or their pairs) in float64, or a stated number of replicates with a sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import sqrt
 from typing import Any
@@ -22,6 +22,8 @@ THETA = {"logits": "theta", "temperature": 2.0}
 
 # An entry for pages: this estimator is the exact gradient itself, shown and not ranked.
 EXACT_GRADIENT = {"type": "reference", "estimators": ["exact_enum"]}
+# An estimator's name and parameters, and the paper's label.
+Bar = tuple[str, Mapping[str, Any], str]
 AUTHORS, SFESS, REFERENCE = ORIGINS = ("authors' notebook", "SFESS notebook", "reference value")
 
 _AUTHORS_SOURCE = "UCLA-StarAI/SIMPLE k-subset_distribution.ipynb, stored PNG, read by eye"
@@ -230,42 +232,19 @@ def _figure3() -> Iterator[Number]:
 
 NUMBERS: tuple[Number, ...] = (*_figure1(), *_figure3())
 
-# The estimators that the paper's figures compare: name, parameters, the paper's label; in the paper's order.
-_BARS: dict[str, tuple[tuple[str, Mapping[str, Any], str], ...]] = {
-    "figure1": (
-        ("sfe", {}, "SFE"),
-        ("softsub", LOGSIGMOID, "SoftSub"),
-        ("imle_sog", SUM_OF_GAMMA, "I-MLE"),
-        ("simple_f", STEP, "SIMPLE-F"),
-        ("simple_b", SUM_OF_GAMMA, "SIMPLE-B"),
-        ("simple", {}, "SIMPLE"),
-    ),
-    "figure3": (("simple", {}, "SIMPLE"), ("stgs", {}, "ST Gumbel-Softmax")),
-}
-# Experiment, title and metrics of each of the paper's figures, with one axis a metric.
-_FIGURES = (
-    ("figure1", "As in the paper's Figure 1, left", ("bias", "variance")),
-    ("figure1", "As in the paper's Figure 1, right", ("error",)),
-    ("figure3", "As in the paper's Figure 3", ("bias", "variance")),
-)
-
 
 def of(experiment: str) -> list[dict[str, Any]]:
-    """Returns what is published of an experiment as JSON data; empty for an experiment of our own.
+    """Returns the published numbers of an experiment as entries for the page: the fields of `Number`, as JSON data."""
+    return [{"type": "number"} | asdict(number) for number in NUMBERS if number.experiment == experiment]
 
-    Each entry has a `type`: `number`, with the fields of `Number`; or `bars`, a figure to draw in the paper's form,
-    with its `title`, `metrics`, `estimators` (each with `params` and `label`) and the `origin` of the values to mark.
+
+def bars(title: str, metrics: Sequence[str], estimators: Iterable[Bar]) -> dict[str, Any]:
+    """Returns a figure of the paper as an entry for the page, which draws it from our numbers.
+
+    Args:
+      title: its heading.
+      metrics: one or two, each with an axis.
+      estimators: the bars, in the paper's order.
     """
-    numbers = [{"type": "number"} | asdict(number) for number in NUMBERS if number.experiment == experiment]
-    bars = [
-        {
-            "type": "bars",
-            "title": title,
-            "metrics": metrics,
-            "estimators": [dict(zip(("estimator", "params", "label"), bar, strict=True)) for bar in _BARS[name]],
-            "origin": AUTHORS,
-        }
-        for name, title, metrics in _FIGURES
-        if name == experiment
-    ]
-    return [*bars, *numbers]
+    drawn = [dict(zip(("estimator", "params", "label"), bar, strict=True)) for bar in estimators]
+    return {"type": "bars", "title": title, "metrics": list(metrics), "estimators": drawn, "origin": AUTHORS}

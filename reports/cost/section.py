@@ -66,8 +66,7 @@ def _measured(table: pd.DataFrame, results: Results, boards: Sequence[Board]) ->
     return {
         "headlines": findings.headlines(table, compared, families, engines, batch, fits, drawn),
         "batch": batch,
-        "engines": timings.engines(table),
-        "usual": engines,
+        "engines": engines,
         "repeats": _range(table.loc[table["metric"] == "total_seconds", "repeats"]),
         "growth": [group for (_, metric), group in growth.items() if metric == "total_seconds"],
         "memory": [group for (_, metric), group in growth.items() if metric == "peak_bytes"],

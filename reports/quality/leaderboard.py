@@ -17,7 +17,7 @@ from ..form import numbers
 from ..form.text_tables import as_text, bold
 from .board import Board
 
-_NO_COLUMN = ("bias_raw", "bias_floor", "error_std")  # shown in figures and in comparisons only
+NO_COLUMN = ("bias_raw", "bias_floor", "error_std")  # shown in figures and in comparisons only
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class _Values:
 
 def columns_of(rows: pd.DataFrame) -> tuple[Metric, ...]:
     """Returns the leaderboard's columns: the metrics of `METRICS` that the rows have, then their other metrics."""
-    present = set(rows["metric"]) - {"", *_NO_COLUMN}
+    present = set(rows["metric"]) - {"", *NO_COLUMN}
     others = sorted(present - set(BY_NAME))
     return (
         *(metric for metric in METRICS if metric.name in present),

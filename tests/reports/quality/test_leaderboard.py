@@ -8,12 +8,16 @@ import pytest
 import reports_store
 from click.testing import CliRunner
 
-from benchmarks.results import agreement
+from benchmarks.results import agreement, names
 from reports import data
 from reports.__main__ import main
 from reports.form import numbers
 from reports.quality import backends, leaderboard
 from reports.quality.board import boards
+
+
+def test_every_metric_that_is_measured_has_a_column_or_is_shown_elsewhere():
+    assert set(names.QUALITY_METRICS) == {*leaderboard.BY_NAME, *leaderboard.NO_COLUMN}
 
 
 def test_labels_of_variants_show_the_parameters_that_differ(small_results):
