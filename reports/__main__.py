@@ -1,4 +1,4 @@
-"""Command line: `python -m reports build` and `python -m reports table EXPERIMENT`."""
+"""Command line: `python -m reports build`, `table EXPERIMENT` and `figure NAME`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .load import Results
+    from .data import Results
 
 _STORE = click.option(
     "--store",
     type=click.Path(path_type=Path),
     default=Path("results/subsetgrad.sqlite"),
     show_default=True,
-    help="The results to read, as `python -m benchmarks run` wrote them.",
+    help="The results to read, a file that `python -m benchmarks run` has written.",
 )
 
 _ASV = Path(".asv/results")
@@ -25,7 +25,7 @@ _ASV = Path(".asv/results")
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Reads a results store and writes a page or a table."""
+    """Reads a results store and writes a page, a table or a figure."""
 
 
 @main.command()
@@ -46,15 +46,9 @@ def build(store: Path, out: Path, asv_results: Path | None) -> None:
     """Writes the page and prints its path."""
     results = _read(store)
     history = _history(asv_results)
-    from . import page  # the drawing libraries take a second: not for --help, nor for an error message
+    from . import page  # here, since importing the drawing libraries takes seconds that --help does not need
 
-    text = page.build(results, history, str(asv_results or _ASV))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise _Stop(f"cannot write {out}: {error.strerror}") from error
-    click.echo(out)
+    _write(out, page.build(results, history, str(asv_results or _ASV)).encode())
 
 
 @main.command()
@@ -66,41 +60,77 @@ def build(store: Path, out: Path, asv_results: Path | None) -> None:
 def table(experiment: str, style: str, store: Path) -> None:
     """Prints the leaderboard of EXPERIMENT, or its times at every size."""
     results = _read(store)
-    known = sorted({*results.rows["experiment"], *results.timings["experiment"]})
-    if experiment not in known:
-        raise _Stop(f"{store} holds no {experiment!r}; it holds: {', '.join(known)}")
-    from . import costs, tables, timing
+    names = sorted({*results.rows["experiment"], *results.timings["experiment"]})
+    if experiment not in names:
+        raise _Stop(f"{store} holds no {experiment!r}; it holds: {', '.join(names)}")
+    from .cost import tables, timings
+    from .quality import board, leaderboard
 
-    rows = results.rows[results.rows["experiment"] == experiment]
-    if len(rows):
-        click.echo(tables.printed(rows, style), nl=False)
+    results = results.only(experiment)
+    if len(results.rows):
+        made = [leaderboard.leaderboard(each) for each in board.boards(results)]
+        click.echo(leaderboard.printed(made, style), nl=False)
         return
-    timings = timing.choose(results.only(experiment))
-    for other in timings.set_aside:
+    chosen = timings.choose(results)
+    for other in chosen.set_aside:
         click.echo(f"set aside: {other}", err=True)
-    if timings.table.empty:
-        raise _Stop(f"nothing of {experiment} was measured in {timings.place}: {timings.missing['reason'].iloc[0]}")
-    click.echo(costs.printed(timings.table, costs.blocks(timings.table), style), nl=False)
+    if chosen.table.empty:
+        raise _Stop(f"nothing of {experiment} was measured in {chosen.setup}: {chosen.missing['reason'].iloc[0]}")
+    compared = timings.comparison(chosen.table, results.entries("comparison"))
+    blocks = tables.blocks(chosen.table, list(compared.baselines.values()))
+    click.echo(tables.printed(chosen.table, blocks, style), nl=False)
+
+
+@main.command()
+@click.argument("name")
+@_STORE
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The file to write: an SVG on a white background, or a PDF.",
+)
+def figure(name: str, store: Path, out: Path) -> None:
+    """Writes one figure of the page and prints its path. NAME is its download on the page, without the ending."""
+    results = _read(store)
+    from . import page
+
+    drawn = page.figures(results)
+    if name not in drawn:
+        raise _Stop(f"{store} gives no figure {name!r}; it gives: {', '.join(drawn) or 'none'}")
+    if out.suffix not in (".svg", ".pdf"):
+        raise _Stop(f"--out {out} ends neither in .svg nor in .pdf")
+    _write(out, drawn[name].pdf_bytes if out.suffix == ".pdf" else drawn[name].on_white.encode())
+
+
+def _write(out: Path, content: bytes) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(content)
+    except OSError as error:
+        raise _Stop(f"cannot write {out}: {error.strerror}") from error
+    click.echo(out)
 
 
 def _history(folder: Path | None) -> pd.DataFrame | None:
     """Returns asv's results; None where there are none, unless the user named the folder."""
-    from . import history, load
+    from .data import StoreError
+    from .history import asv
 
     try:
-        return history.read(folder or _ASV)
-    except load.StoreError as error:
-        if folder is None and isinstance(error, history.NoResultsError):
+        return asv.read(folder or _ASV)
+    except StoreError as error:
+        if folder is None and isinstance(error, asv.NoResultsError):
             return None
         raise _Stop(str(error)) from error
 
 
 def _read(store: Path) -> Results:
-    from . import load
+    from . import data
 
     try:
-        return load.read(store)
-    except load.StoreError as error:
+        return data.read(store)
+    except data.StoreError as error:
         raise _Stop(str(error)) from error
 
 

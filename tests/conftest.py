@@ -134,8 +134,8 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_rows(small_store: Path) -> Any:
-    """Returns the rows of `small_store` as `reports` reads them, not to be changed."""
-    from reports import load
+def small_results(small_store: Path) -> Any:
+    """Returns the content of `small_store` as `reports` reads it, not to be changed."""
+    from reports import data
 
-    return load.read(small_store).rows
+    return data.read(small_store)

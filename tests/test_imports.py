@@ -23,6 +23,8 @@ FOUNDATION = {"base", "draws", "noise", "ops", "parameters", "plackett_luce", "s
 SURFACE = {"__init__", "torch", "jax", "_layer", "families"}
 # Family files whose estimators are not among `ESTIMATORS`; they are run by their full name.
 PLUGINS = {"simple_as_printed"}
+# The only modules of `benchmarks` that `reports` may import.
+SHARED_WITH_REPORTS = ("benchmarks.results.names", "benchmarks.results.agreement")
 # asv takes every public name that begins so for a benchmark, in any module below its folder.
 TAKEN_BY_ASV = ("time_", "track_", "mem_", "peakmem_", "timeraw_", "Time", "Track", "Mem", "PeakMem", "Timeraw")
 # The rooms of `benchmarks`. A room imports rooms of earlier layers only, so rooms of one layer are independent.
@@ -162,7 +164,14 @@ def test_the_package_imports_nothing_that_builds_on_it(file):
 
 @pytest.mark.parametrize("file", modules("reports"), ids=lambda file: str(file.relative_to(ROOT)))
 def test_reports_read_rows_alone(file):
-    assert not roots(file) & (FRAMEWORKS | {"subsetgrad", "benchmarks"})
+    assert not roots(file) & (FRAMEWORKS | {"subsetgrad"})
+    of_benchmarks = {name for name in imported(file) if name.startswith("benchmarks.")}
+    assert all(name == "benchmarks.results" or name.startswith(SHARED_WITH_REPORTS) for name in of_benchmarks)
+
+
+@pytest.mark.parametrize("name", SHARED_WITH_REPORTS)
+def test_reports_share_modules_of_the_standard_library_alone(name):
+    assert roots(ROOT / f"{name.replace('.', '/')}.py") <= set(sys.stdlib_module_names)
 
 
 def test_benchmarks_do_not_read_reports():
@@ -224,9 +233,9 @@ def test_importing_imports_no_framework(module):
     assert python(LOADED.format(module=module)) == "[]\n"
 
 
-@pytest.mark.parametrize("module", ["reports.tables", "reports.costs", "reports.timing", "reports.load"])
+@pytest.mark.parametrize("module", ["data", "quality.leaderboard", "cost.tables", "cost.timings"])
 def test_printing_a_table_loads_no_drawing_library(module):
-    code = f"import sys\nimport {module}\nprint(sorted({{'matplotlib', 'seaborn', 'fontTools'}} & set(sys.modules)))"
+    code = f"import sys\nimport {module}\nprint(sorted({{'matplotlib', 'seaborn'}} & set(sys.modules)))"
     assert python(code) == "[]\n"
 
 

@@ -83,12 +83,10 @@ def run(planned: Sequence[Plan], path: Path, *, dry_run: bool, force: bool, comm
         _announce(cells, missing, path, console, list_cells=dry_run)
         if dry_run:
             return 0
+        for text in experiments.described():
+            store.describe(*text)
         for plan in planned:
-            experiment = plan.experiment
-            store.describe(
-                experiment.name, experiment.kind, experiment.heading, experiment.reading, experiment.annotations
-            )
-            store.enrol(experiment.name, plan.cells)
+            store.enrol(plan.experiment.name, plan.cells)
         if not missing:
             return 0
         try:

@@ -1,5 +1,7 @@
 """The experiments: each module says which cells to measure, and how to read the result."""
 
+from typing import Any
+
 from subsetgrad.parameters import find_record
 
 from .base import Experiment
@@ -19,3 +21,8 @@ def get(name: str) -> Experiment:
       ValueError: no such experiment.
     """
     return find_record("experiment", name, EXPERIMENTS)
+
+
+def described() -> list[tuple[str, str, str, str, list[Any]]]:
+    """Returns the arguments of `Store.describe` for every experiment: a page also names those that were not run."""
+    return [(each.name, each.kind, each.heading, each.reading, list(each.annotations)) for each in EXPERIMENTS]

@@ -8,13 +8,29 @@ SIMPLE-B; SoftSub at t = 2 on log σ(θ) with ε = 1e-7. Estimators that are not
 parameters.
 """
 
+from . import published
 from .quality_grid import QualityExperiment
+
+_BARS: tuple[published.Bar, ...] = (
+    ("sfe", {}, "SFE"),
+    ("softsub", published.LOGSIGMOID, "SoftSub"),
+    ("imle_sog", published.SUM_OF_GAMMA, "I-MLE"),
+    ("simple_f", published.STEP, "SIMPLE-F"),
+    ("simple_b", published.SUM_OF_GAMMA, "SIMPLE-B"),
+    ("simple", {}, "SIMPLE"),
+)
 
 FIGURE1 = QualityExperiment(
     name="figure1",
     summary="the paper's Figure 1: bias, variance and error at n=10, k=5, ten seeds",
     heading="Figure 1",
     reading="n = 10 items, k = 5 chosen, a distance as objective; ten problems, each with its own seed.",
+    annotations=(
+        published.EXACT_GRADIENT,
+        published.bars("As in the paper's Figure 1, left", ("bias", "variance"), _BARS),
+        published.bars("As in the paper's Figure 1, right", ("error",), _BARS),
+        *published.of("figure1"),
+    ),
     settings={
         "simple_b": ("simple_b[kappa=5]",),
         "imle_sog": ("imle_sog[step_size=2.5,kappa=5]",),
@@ -27,7 +43,7 @@ FIGURE1 = QualityExperiment(
     },
     n=(10,),
     k=(5,),
-    seeds=(1234, 1067, 9198, 9453, 6240, 7044, 1755, 7898, 3131, 1277),
+    seeds=published.SEEDS,
     # The paper's protocol takes seconds here, so the quick preset is no smaller.
     replicates={"quick": 10_000, "paper": 10_000, "full": 1_000_000},
     fixed=frozenset({"n", "k"}),

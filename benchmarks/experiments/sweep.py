@@ -3,6 +3,7 @@
 Read it row by row: each cell is judged on one problem, and nothing is averaged over n or k.
 """
 
+from . import published
 from .quality_grid import QualityExperiment
 
 SWEEP = QualityExperiment(
@@ -10,6 +11,7 @@ SWEEP = QualityExperiment(
     summary="any estimators over any n, k, seeds and objective: -e, -n, -k, --seeds, --objective",
     heading="Sweep",
     reading="Each table is one problem: nothing is averaged over objectives, n or k.",
+    annotations=(published.EXACT_GRADIENT,),
     n=(8, 10),
     k=(2, 5),
     seeds=(0, 1, 2),

@@ -171,7 +171,9 @@ def _ops(theta: Array, k: int) -> Ops:
     if not isinstance(theta, jax.Array):
         raise TypeError(f"theta is a {type(theta).__name__}, not a jax.Array: pass jnp.asarray(theta)")
     if str(theta.dtype) not in ("float32", "float64"):
-        raise TypeError(f"theta has dtype {theta.dtype}; float32 and float64 are supported")
+        raise TypeError(
+            f"theta has dtype {theta.dtype}; float32 and float64 are supported: pass theta.astype('float32')"
+        )
     platform = "cuda" if jax.default_backend() == "gpu" else "cpu"
     ops = load(f"jax:{platform}", str(theta.dtype))
     subsets.check(ops, theta, k)

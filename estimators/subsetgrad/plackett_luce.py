@@ -38,7 +38,9 @@ def probabilities(ops: Ops, theta: Array, k: int) -> Array:
     xp = ops.xp
     n = check_static(ops, theta, k)
     if n > MAX_ITEMS:
-        raise ValueError(f"n={n}: exact Plackett-Luce probabilities visit all subsets; the limit is n={MAX_ITEMS}")
+        raise ValueError(
+            f"n={n}: exact Plackett-Luce probabilities visit all subsets; the limit is n={MAX_ITEMS}, use fewer items"
+        )
     law = xp.ones_like(theta[..., :1])
     for size in range(1, k + 1):
         chosen = ops.asarray(enumerate_subsets(n, size - 1)) > 0.5

@@ -149,9 +149,9 @@ class SubsetLayer(torch.nn.Module):
     def _ops(self, theta: torch.Tensor) -> Ops:
         """Returns the backend of theta, after checking theta."""
         if not isinstance(theta, torch.Tensor):
-            raise TypeError(f"theta is a {type(theta).__name__}, not a torch.Tensor")
+            raise TypeError(f"theta is a {type(theta).__name__}, not a torch.Tensor: pass torch.as_tensor(theta)")
         if theta.dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"theta has dtype {theta.dtype}; pass theta.float(): float32 and float64 are supported")
+            raise TypeError(f"theta has dtype {theta.dtype}; float32 and float64 are supported: pass theta.float()")
         if theta.device.type not in _DEVICES:
             raise ValueError(
                 f"theta is on device '{theta.device}'; subset layers run on {' and '.join(_DEVICES)}: "

@@ -1,12 +1,13 @@
 """Figures 1 and 3 through the command line's own code path, against every golden number.
 
-Numbers, their origin and the rule of agreement are `reports.published`'s: exact rows to one unit of the last digit,
-sampled rows within four combined standard errors.
+The numbers and their origin are in `benchmarks.experiments.published`, and the rule of agreement is in
+`benchmarks.results.agreement`: exact rows to one unit of the last digit, sampled rows within four standard errors.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +16,11 @@ import torch
 
 from benchmarks.commands import run as run_command
 from benchmarks.experiments.base import Choices
+from benchmarks.experiments.published import NUMBERS, SEEDS
 from benchmarks.results.store import Store
-from reports import published
+from reports.data import prepare
+from reports.quality.board import select
+from reports.quality.published import compare as compare_numbers
 
 EXACT = ("simple", "simple_f", "marginal_pass", "sfe", "rloo", "ste")
 SAMPLED = ("simple_b", "imle_sog", "imle_gumbel", "softsub")
@@ -48,9 +52,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
         return pd.DataFrame(store.rows())
 
 
+def compare(rows: pd.DataFrame) -> pd.DataFrame:
+    return compare_numbers(select(prepare(rows)), list(map(asdict, NUMBERS)))
+
+
 @pytest.fixture(scope="module")
 def compared(rows: pd.DataFrame) -> pd.DataFrame:
-    return published.compare(rows)
+    return compare(rows)
 
 
 def disagrees(frame: pd.DataFrame) -> pd.Series:
@@ -65,7 +73,7 @@ def told(frame: pd.DataFrame) -> str:
 
 def test_every_golden_number_is_compared_on_torch(compared: pd.DataFrame) -> None:
     own = compared[compared["series"].str.startswith("torch")]
-    assert len(own) == len(published.NUMBERS)
+    assert len(own) == len(NUMBERS)
     assert own["agrees"].notna().all(), "not computed:\n" + told(own[own["agrees"].isna()])
 
 
@@ -106,7 +114,7 @@ def test_unbiased_estimators_have_a_bias_of_exactly_0(rows: pd.DataFrame, name: 
 def test_backends_agree_on_exact_rows_to_rounding(rows: pd.DataFrame) -> None:
     # Not error_std, the root of a difference: rounding shows there as 1e-8.
     metrics = ["bias", "variance", "error", "relative_bias", "total_variance", "relative_mse", "zero_probability"]
-    own = rows[(rows["exact"] == 1) & rows["metric"].isin(metrics) & rows["seed"].isin(published.SEEDS)]
+    own = rows[(rows["exact"] == 1) & rows["metric"].isin(metrics) & rows["seed"].isin(SEEDS)]
     own = own[
         (own["objective"] == "distance") & ((own["experiment"] == "figure1") | own["estimator"].isin(["simple", "sfe"]))
     ]
@@ -129,9 +137,9 @@ def relabelled(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_golden_numbers_catch_estimators_under_wrong_names(rows: pd.DataFrame) -> None:
-    twin = published.compare(relabelled(rows))
+    twin = compare(relabelled(rows))
     softsub = twin[(twin["estimator"] == "softsub") & (twin["experiment"] == "figure1")]
     assert disagrees(softsub).sum() > 10
     shifted = rows.assign(seed=rows["seed"].map({1234: 1067, 1067: 1234}).fillna(rows["seed"]).astype(int))
-    twin = published.compare(shifted)
+    twin = compare(shifted)
     assert disagrees(twin[twin["seed"].isin([1234, 1067])]).sum() > 20

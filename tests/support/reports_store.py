@@ -11,13 +11,17 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks import experiments
+from benchmarks.experiments.published import SEEDS
 from benchmarks.results.cell import Cell
+from benchmarks.results.names import COST
 from benchmarks.results.outcome import Measurement, Outcome
 from benchmarks.results.store import Store
-from reports import load, published
+from reports import data
+from reports.cost import section
+from reports.quality.board import Board, boards
 
 TARGET = "conditional_poisson"
-SEEDS = published.SEEDS
 LOGSIGMOID = {"epsilon": 1e-7, "logits": "logsigmoid", "temperature": 2}
 PLUG_IN = "my_lab.estimators:NEW"
 
@@ -57,6 +61,8 @@ def write(path: Path, fill: Callable[[Store, Callable[..., None]], None], run: s
     with Store(path) as store:
         store.begin_run(run, "2026-01-02T03:04:05+00:00", PROVENANCE)
         store.begin_run("idle", "2026-01-01T00:00:00+00:00", {"command": "a run without cells"})
+        for text in experiments.described():
+            store.describe(*text)
 
         def save(
             cell: Cell,
@@ -98,7 +104,7 @@ def plain(store: Store, save: Callable[..., None]) -> None:
     save(cell_of("simple", n=20), {"law_distance": 0.25}, experiment="sweep")
 
 
-# What the experiment `scaling` measures of a cell, as seconds = base + scale · n^a · k^b.
+# base, scale, a and b of the seconds of a cell: base + scale · n^a · k^b.
 Law = tuple[float, float, float, float]
 LAWS: Mapping[str, Law] = {
     "simple": (20e-6, 4e-7, 1.0, 0.1),
@@ -121,18 +127,18 @@ def timing_rows(
     relative_error: float = 0.01,
     **changed: Any,
 ) -> list[dict[str, Any]]:
-    """Returns rows as the store's view gives them for timing cells; `backends`: how many times as long each takes."""
-    found = []
+    """Returns timing rows as the store's view gives them; `backends` has the factor of each backend's times."""
+    rows = []
     for name, (base, scale, in_n, in_k) in laws.items():
         for n, k in sizes:
             for backend, factor in backends.items():
                 total = factor * (base + scale * n**in_n * k**in_k)
                 mode = {"torch": "eager", "jax": "compiled"}[backend]
                 row = {"experiment": "scaling", "estimator": name, "params": "{}", "law": TARGET, "target": ""}
-                row |= {"objective": None, "extension": None, "logits": "normal", "n": n, "k": k, "seed": 0}
+                row |= {"objective": "", "extension": "", "logits": "normal", "n": n, "k": k, "seed": 0}
                 row |= {"samples": 1, "replicates": 30, "backend": backend, "device": "cpu", "dtype": "float32"}
                 row |= {"exact": 0, "status": "ok", "run": run, "reason": "", "batch": 64, "mode": mode, "threads": 1}
-                row |= {"environment": environment} | changed
+                row |= {"environment": environment, "kind": COST} | changed
                 row["cell"] = "-".join(
                     str(row[key])
                     for key in ("estimator", "n", "k", "backend", "batch", "mode", "threads", "environment")
@@ -151,8 +157,8 @@ def timing_rows(
                 for metric, value in values.items():
                     once = value is None or metric.startswith(("peak", "first", "trace", "compile"))
                     error = None if once else relative_error * value
-                    found.append(row | {"metric": metric, "value": value, "std_error": error})
-    return found
+                    rows.append(row | {"metric": metric, "value": value, "std_error": error})
+    return rows
 
 
 def add_timings(path: Path, rows: Rows, runs: Mapping[str, str] = {}) -> Path:
@@ -167,12 +173,12 @@ def add_timings(path: Path, rows: Rows, runs: Mapping[str, str] = {}) -> Path:
     return path
 
 
-# Why one cell of `all_timings` was skipped.
+# The reason why one cell of `all_timings` was skipped.
 SKIPPED = "would hold 12 GiB, over the budget of 2 GiB"
 
 
 def judged(_: object, save: Callable[..., None]) -> None:
-    """A sweep without figures of its own, with errors at the size of Figure 1."""
+    """A sweep, which has no figures, with errors at the size of Figure 1."""
     for estimator, params, law, exact, metrics in PLAIN:
         cell = cell_of(estimator, params)
         save(cell, metrics, experiment="sweep", std_error=0.0 if exact else 0.002, law=law)
@@ -188,10 +194,23 @@ def all_timings() -> list[dict[str, Any]]:
     return rows + timing_rows(slow, environment="laptop", run="old")
 
 
-# The start of the run that `all_timings` names beside the store's own.
+# The start of the run that `all_timings` names in addition to the store's own.
 RUNS = {"old": "2025-01-01T00:00:00+00:00"}
 
 
-def timed(path: Path, rows: Rows, runs: Mapping[str, str] = {}, fill: Callable[..., None] = judged) -> load.Results:
+def timed(path: Path, rows: Rows, runs: Mapping[str, str] = {}, fill: Callable[..., None] = judged) -> data.Results:
     """Returns the results of a store with quality rows by `fill` and these timing rows."""
-    return load.read(add_timings(write(path, fill), rows, runs))
+    return data.read(add_timings(write(path, fill), rows, runs))
+
+
+def board_of(results: data.Results, experiment: str = "figure1") -> Board:
+    """Returns the experiment's only problem."""
+    (board,) = (board for board in boards(results) if board.about.name == experiment)
+    return board
+
+
+def cost_of(results: data.Results) -> dict[str, Any]:
+    """Returns the content of the section about cost."""
+    content = section.section(results, boards(results))
+    assert content is not None
+    return content

@@ -21,7 +21,7 @@ def check_k(k: Any, n: int | None = None) -> None:
       ValueError: k is negative, or larger than n.
     """
     if not isinstance(k, int) or isinstance(k, bool):
-        raise TypeError(f"k={k!r} is a {type(k).__name__}; the number of chosen items is a Python int")
+        raise TypeError(f"k={k!r} is a {type(k).__name__}; the number of chosen items must be a Python int")
     if n is not None and not 0 <= k <= n:
         raise ValueError(f"k={k} is outside [0, {n}] for n={n} items")
     if k < 0:

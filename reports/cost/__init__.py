@@ -1,0 +1,1 @@
+"""The page about cost: seconds, memory, their growth, and error against time."""

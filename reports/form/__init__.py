@@ -1,0 +1,1 @@
+"""How numbers, figures and tables are printed and drawn, for every section of the page."""

@@ -1,0 +1,1 @@
+"""The page about asv's history of the repository."""
