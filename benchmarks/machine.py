@@ -17,7 +17,7 @@ def pinned(threads: int, backend: str) -> Iterator[None]:
     """Pins every thread of this process to `threads` cores, and gives torch as many threads, until the block ends.
 
     Affinity is the only setting that limits both backends alike: jax starts a thread for each core, and XLA_FLAGS
-    do not change that (tried with jax 0.10). A system without affinity (macOS) limits torch alone.
+    do not change that (tried with jax 0.10). A system without affinity (macOS) limits only torch.
 
     Raises:
       ValueError: this process may not use that many cores.

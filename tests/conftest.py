@@ -96,7 +96,7 @@ def opened(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Returns a list that grows by each measured cell; every measurement gives 0.25 instead of its result."""
+    """Returns a list to which each measured cell is added; the measurement is replaced, and gives 0.25."""
     from benchmarks.quality import measure
     from benchmarks.results.outcome import Measurement
 

@@ -17,7 +17,7 @@ from subsetgrad import get
 
 @pytest.fixture
 def cached_programs(tmp_path: Path) -> Iterator[Callable[[], int]]:
-    """Yields a function that counts the programs in jax's disk cache, at first empty; jax keeps all programs."""
+    """Yields a function that counts the programs in jax's disk cache; it starts empty and stores every program."""
     settings = {
         "jax_compilation_cache_dir": str(tmp_path),
         "jax_persistent_cache_min_compile_time_secs": 0,

@@ -22,7 +22,7 @@ def show(name: str) -> None:
     for row in rows:
         table.add_row(*row)
     console = Console()
-    # Outside a terminal the table is as wide as its longest row, so nothing is cut.
+    # Outside a terminal the table is so wide that nothing is cut.
     console.print(table, markup=False) if console.is_terminal else Console(width=240).print(table, markup=False)
 
 

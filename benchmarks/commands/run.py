@@ -27,8 +27,8 @@ from ..results.outcome import Report
 from ..results.store import Store
 from .progress import Display, display
 
-# Costs come last, because jax starts its threads once: if the process were pinned then, all later cells would share the
-# pinned cores.
+# Costs come last, because their measurement pins the process to some cores: jax starts its threads once, for the cores
+# that it may use then, and cells of quality shall use all cores.
 _MEASURES: Mapping[str, Callable[..., Any]] = {names.QUALITY: quality.measure, names.COST: cost.measure}
 
 

@@ -18,7 +18,7 @@ from ..quality.estimates import compiled
 from ..quality.problem import Method, Problem, draw_problem
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}  # of gradients, relative to max(1, largest entry)
-DECIDING_GAP = {"float64": 1e-12, "float32": 1e-5}  # below it, rounding can turn a discrete choice
+DECIDING_GAP = {"float64": 1e-12, "float32": 1e-5}  # rounding can change a choice between closer numbers
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ class Choices:
       preset: one of `PRESETS`.
       estimators: `name` or `name[param=value,...]`, each. A bare name stands for its settings in the experiment.
       n, k, seeds, batch: axes of the grid: items, items chosen, seeds of problems, rows of theta.
-      replicates: R, where moments are sampled.
-      samples: S, averaged in one estimate.
+      replicates: R, the number of estimates in a cell with sampled moments.
+      samples: S, the number of samples that one estimate averages.
       objective: `name` or `name[extension=...]`.
       backends: `torch`, `jax:cpu`, ...
       dtype: `float32` or `float64`.
@@ -48,7 +48,7 @@ class Choices:
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
     def over(self, defaults: Choices) -> Choices:
-        """Returns these choices, and those of `defaults` where none was made."""
+        """Returns these choices, and for all other options the choices of `defaults`."""
         return Choices(**(defaults.given() | self.given()))
 
 

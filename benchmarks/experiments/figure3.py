@@ -1,7 +1,7 @@
 """Figure 3 of the paper: SIMPLE against straight-through Gumbel-softmax at k = 1.
 
 One problem of ten items (the notebook's seed). Read it as Figure 1: lower is better. At k = 1 Gumbel-top-k and the
-conditional Poisson are the same law, so every estimator is judged by its own law.
+conditional Poisson are the same law, so every estimator is compared to the gradient of its own law.
 """
 
 from . import published

@@ -2,7 +2,7 @@
 
 Read the growth first (the slope over n at k = n/16, and over k at one n), then the ratios to other estimators at your
 size. Each time is a median of readings with its interval, on one core and one machine; rows of two machines differ in
-`environment`. On the CPU `total_seconds` is the time of a training step. float32, 64 rows.
+`environment`. On the CPU `total_seconds` is the time of a training step. By default a step has 64 rows of float32.
 """
 
 import subsetgrad

@@ -11,7 +11,7 @@ from subsetgrad import Estimator
 
 
 class Selected(NamedTuple):
-    """An estimator as a cell names it.
+    """An estimator with its parameters, as in a cell.
 
     Attributes:
       name: the name under which `subsetgrad.get` finds the record.
@@ -69,7 +69,7 @@ def _value(text: str) -> Any:
 
 
 def split_selectors(texts: Iterable[str]) -> tuple[str, ...]:
-    """Returns the selectors in texts that may hold several, separated by commas or blanks outside brackets."""
+    """Returns the selectors in some texts, which are separated by commas or blanks outside brackets."""
     selectors = [""]
     depth = 0
     for character in " ".join(texts):
@@ -82,10 +82,10 @@ def split_selectors(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def parse_names(option: str, noun: str, texts: Sequence[str]) -> tuple[str, ...]:
-    """Returns the names, or selectors, in texts that may hold several.
+    """Returns the names, or selectors, in some texts; a text may have several.
 
     Raises:
-      ValueError: the texts hold none.
+      ValueError: there is none.
     """
     names = split_selectors(texts)
     if not names:

@@ -1,12 +1,12 @@
 """The hash of the code that a cell's result depends on: the import closure of its measurement.
 
 The closure begins at the roots of a cell: the measurement of its kind, its estimator, its objective and its backend.
-Every import is followed from there, imports inside functions too, as long as it stays in `subsetgrad`, in `benchmarks`,
-or in the plug-in's own folder or package.
+From there all imports are followed, also those inside functions, to modules of `subsetgrad`, `benchmarks` and the
+plug-in's folder or package.
 
-A package's `__init__` counts by the names that are taken from it, and never with all that it imports. A new estimator
-therefore makes no result stale, although `subsetgrad/__init__.py` lists it. The tuples in which a name is looked up
-(`REGISTRIES`) are not followed: the record that the cell names is a root.
+Of a package's `__init__`, only the names that are imported from it count, not all that it imports. Therefore a new
+estimator makes no result stale, although `subsetgrad/__init__.py` lists it. The tuples in which records are looked up
+(`REGISTRIES`) are not followed, because the record that a cell names is one of its roots.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _closure(kind: str, estimator: str, objective: str, backend: str) -> dict[Un
 
 
 def _roots(kind: str, estimator: str, objective: str, backend: str) -> Iterator[tuple[str, str]]:
-    """Yields the `(module, name)` of everything that a cell names."""
+    """Yields the `(module, name)` of the roots of a cell."""
     yield _MEASUREMENTS[kind], ""
     yield COMPUTED[backend], ""
     module, _, attribute = estimator.partition(":")

@@ -63,7 +63,7 @@ def fingerprints():
 
 
 def stale_after(change):
-    """Returns the names of the cells whose fingerprints a change moves."""
+    """Returns the names of the cells whose fingerprint a change has changed."""
     before = fingerprints()
     change()
     after = fingerprints()

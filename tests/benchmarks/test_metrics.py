@@ -128,7 +128,7 @@ class TestRawBias:
         average, std_error = np.mean(1 - cosines), np.std(cosines) / math.sqrt(repetitions)
         next_order = 5 / replicates * abs(float(predicted["bias_raw"] - predicted["bias"]))
         assert abs(average - predicted["bias_raw"]) < 4 * std_error + next_order
-        # The bias of the law differs from the average, also with the floor added, which is right without bias only.
+        # The average is not the bias of the law, and not that plus the floor, which is for unbiased estimates.
         assert abs(average - predicted["bias"]) > 4 * std_error + next_order
         assert abs(average - predicted["bias"] - predicted["bias_floor"]) > 4 * std_error + next_order
 
@@ -192,7 +192,7 @@ class TestMeasurements:
         assert rows["descent_probability"].value == pytest.approx(descents.mean())
         assert rows["descent_probability"].std_error == pytest.approx(descents.std(ddof=1) / math.sqrt(50))
         assert not rows["bias"].exact
-        # The total variance is the unbiased one of the 1000 replicates.
+        # total_variance is the unbiased sample variance of the 1000 replicates.
         flat = gradients.reshape(-1, 3)
         assert rows["total_variance"].value == pytest.approx(flat.var(axis=0, ddof=1).sum(), rel=1e-9)
 
