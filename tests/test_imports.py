@@ -19,7 +19,7 @@ from subsetgrad.base import Estimator
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "jax", "jaxlib", "array_api_compat"}
 # The modules that estimators may import. Every other file of the package holds estimators or is imported by users.
-FOUNDATION = {"base", "draws", "noise", "ops", "parameters", "plackett_luce", "soft_top_k", "subsets"}
+FOUNDATION = {"base", "builders", "draws", "noise", "ops", "parameters", "plackett_luce", "soft_top_k", "subsets"}
 SURFACE = {"__init__", "torch", "jax", "_layer", "families"}
 # Family files whose estimators are not among `ESTIMATORS`; they are run by their full name.
 PLUGINS = {"simple_as_printed"}
@@ -235,7 +235,7 @@ def test_importing_imports_no_framework(module):
 
 @pytest.mark.parametrize("module", ["data", "quality.leaderboard", "cost.tables", "cost.timings"])
 def test_printing_a_table_loads_no_drawing_library(module):
-    code = f"import sys\nimport {module}\nprint(sorted({{'matplotlib', 'seaborn'}} & set(sys.modules)))"
+    code = f"import sys\nimport reports.{module}\nprint(sorted({{'matplotlib', 'seaborn'}} & set(sys.modules)))"
     assert python(code) == "[]\n"
 
 

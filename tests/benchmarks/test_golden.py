@@ -66,7 +66,7 @@ def disagrees(frame: pd.DataFrame) -> pd.Series:
     return frame["agrees"].eq(False)
 
 
-def told(frame: pd.DataFrame) -> str:
+def as_text(frame: pd.DataFrame) -> str:
     columns = ["experiment", "estimator", "params", "metric", "statistic", "seed", "value", "ours", "ours_se", "series"]
     return frame[columns].to_string()
 
@@ -74,14 +74,14 @@ def told(frame: pd.DataFrame) -> str:
 def test_every_golden_number_is_compared_on_torch(compared: pd.DataFrame) -> None:
     own = compared[compared["series"].str.startswith("torch")]
     assert len(own) == len(NUMBERS)
-    assert own["agrees"].notna().all(), "not computed:\n" + told(own[own["agrees"].isna()])
+    assert own["agrees"].notna().all(), "not computed:\n" + as_text(own[own["agrees"].isna()])
 
 
 def test_every_exact_number_is_compared_on_jax(compared: pd.DataFrame) -> None:
     jax = compared[compared["series"].str.startswith("jax") & (compared["objective"] == "distance")]
     wanted = jax[jax["estimator"].isin(EXACT)]
     assert len(wanted) > 100
-    assert wanted["agrees"].notna().all(), "not computed:\n" + told(wanted[wanted["agrees"].isna()])
+    assert wanted["agrees"].notna().all(), "not computed:\n" + as_text(wanted[wanted["agrees"].isna()])
     assert jax[jax["estimator"] == "imle_gumbel"]["agrees"].notna().all()
 
 
@@ -91,7 +91,7 @@ def test_golden_numbers_are_met(compared: pd.DataFrame, experiment: str, kind: s
     own = compared[(compared["experiment"] == experiment) & (compared["kind"] == kind) & compared["agrees"].notna()]
     assert len(own) > 3
     wrong = own[disagrees(own)]
-    assert wrong.empty, f"{len(wrong)} of {len(own)} golden numbers are missed:\n" + told(wrong)
+    assert wrong.empty, f"{len(wrong)} of {len(own)} golden numbers are missed:\n" + as_text(wrong)
 
 
 def test_exact_rows_are_finite_sums(rows: pd.DataFrame) -> None:
