@@ -174,17 +174,16 @@ def _parsed(file: Path) -> ast.Module:
 @cache
 def _bindings(file: Path) -> dict[str, ast.stmt]:
     """Returns the top-level statement that binds each global name of a module."""
-    bindings: dict[str, ast.stmt] = {}
-    for statement in _parsed(file).body:
-        if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            bindings[statement.name] = statement
-            continue
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                bindings[node.id] = statement
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                bindings |= {_bound_name(alias): statement for alias in node.names}
-    return bindings
+    return {name: statement for statement in _parsed(file).body for name in _bindings_of(statement)}
+
+
+def _bindings_of(statement: ast.stmt) -> set[str]:
+    """Returns the global names that a top-level statement binds."""
+    if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return {statement.name}
+    names = {each.id for each in ast.walk(statement) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    imports = (each for each in ast.walk(statement) if isinstance(each, ast.Import | ast.ImportFrom))
+    return names.union(_bound_name(alias) for each in imports for alias in each.names)
 
 
 def _bound_name(alias: ast.alias) -> str:

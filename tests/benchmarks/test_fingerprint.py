@@ -182,6 +182,19 @@ class TestClosure:
         assert len(ran) > 10
         assert ran <= units
 
+    def test_a_global_name_of_an_init_has_one_statement(self):
+        """Otherwise the names of an `__init__` could not be read one by one."""
+        for top, folder in SOURCES.items():
+            for file in (folder / top).rglob("__init__.py"):
+                statements = ast.parse(file.read_text()).body[1:]
+                texts = {ast.unparse(each) for each in statements if not isinstance(each, _DEFINITIONS)}
+                assert texts <= {"for _record in ESTIMATORS:\n    pickle_by_name(_record, get, _record.name)"}, file
+                binding = [
+                    each for each in statements if not isinstance(each, ast.Import)
+                ]  # `import a, a.b` binds a twice
+                names = [name for each in binding for name in source_code._bindings_of(each)]
+                assert len(names) == len(set(names)), file
+
     def test_modules_imported_by_a_computed_name_are_listed(self):
         computed = set()
         for top, folder in SOURCES.items():
@@ -197,6 +210,9 @@ class TestClosure:
             ("benchmarks/tracked/asv_common.py", "name"),  # a framework
         }
         assert set(COMPUTED.values()) == {"subsetgrad.ops.torch", "subsetgrad.ops.jax"}
+
+
+_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 
 
 def _unit_of(top, file, function):
