@@ -44,20 +44,20 @@ def compare(first: Path, second: Path) -> int:
         console.print(table, markup=False)
     counts = [sum(bool(metric) for *_, metric in keys) for keys in (shared, a.keys() - b.keys(), b.keys() - a.keys())]
     only = f"{counts[1]} rows only in {first}; {counts[2]} rows only in {second}"
-    found = f"{counts[0]} shared rows, {differing} differ" + f", {cheaper} are cheaper" * bool(cheaper)
-    console.print(f"{found}; {only}", markup=False, highlight=False)
+    summary = f"{counts[0]} shared rows, {differing} differ" + f", {cheaper} are cheaper" * bool(cheaper)
+    console.print(f"{summary}; {only}", markup=False, highlight=False)
     return int(differing > 0)
 
 
 def _rows(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Returns the rows by cell, target and metric; under two empty names, each cell with its status alone."""
-    found = {}
+    """Returns (cell, target, metric) -> row; under an empty target and metric, the status of the cell."""
+    rows = {}
     with Store(path) as store:
         for row in store.rows():
-            found[row["cell"], "", ""] = row | {"target": "", "metric": "status", "value": None}
+            rows[row["cell"], "", ""] = row | {"target": "", "metric": "status", "value": None}
             if row["metric"]:
-                found[row["cell"], row["target"], row["metric"]] = row
-    return found
+                rows[row["cell"], row["target"], row["metric"]] = row
+    return rows
 
 
 def _show(row: dict[str, Any]) -> str:
