@@ -1,1 +1,1 @@
-"""What is measured, and how: experiments, harness, store and command line. Runs from the checkout."""
+"""Measures the estimators: experiments, quality, cost, results and the command line. Runs from the checkout."""

@@ -17,7 +17,7 @@ from subsetgrad.base import Estimator
 
 FRAMEWORKS = {"torch", "jax", "jaxlib", "array_api_compat"}
 # The modules that estimators may import. Every other file of the package holds estimators or is imported by users.
-FOUNDATION = {"base", "draws", "noise", "ops", "parameters", "plackett_luce", "soft_top_k", "subsets"}
+FOUNDATION = {"base", "builders", "draws", "noise", "ops", "parameters", "plackett_luce", "soft_top_k", "subsets"}
 SURFACE = {"__init__", "torch", "jax", "_layer", "families"}
 # Family files whose estimators are not among `ESTIMATORS`; they are run by their full name.
 PLUGINS = {"simple_as_printed"}

@@ -50,7 +50,7 @@ def compare(first: Path, second: Path) -> int:
 
 
 def _rows(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Returns (cell, target, metric) -> row; under an empty target and metric, the status of the cell."""
+    """Returns the rows by cell, target and metric. With target and metric empty, the row holds the cell's status."""
     rows = {}
     with Store(path) as store:
         for row in store.rows():

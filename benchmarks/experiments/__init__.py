@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from subsetgrad.parameters import find_record
+from subsetgrad.lookup import find_record
 
 from .base import Experiment
 from .figure1 import FIGURE1

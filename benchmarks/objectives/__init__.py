@@ -6,7 +6,7 @@ compiled function serves every seed.
 
 from __future__ import annotations
 
-from subsetgrad.parameters import find_record
+from subsetgrad.lookup import find_record
 
 from .base import Objective as Objective
 from .coverage import COVERAGE

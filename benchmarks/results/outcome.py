@@ -25,7 +25,7 @@ class Measurement(NamedTuple):
 
 
 class End(StrEnum):
-    """What ended the measurement of a cost cell."""
+    """The event that ended the measurement of a cost cell."""
 
     PRECISE = "precise"  # the interval became as narrow as asked
     BUDGET = "budget"  # the budget was spent first

@@ -11,17 +11,8 @@ from __future__ import annotations
 
 import importlib
 
-from .base import (
-    Estimate,
-    Estimator,
-    Pathwise,
-    pathwise,
-    perturbed_top_k,
-    pickle_by_name,
-    relaxed,
-    sample_z,
-    score_function,
-)
+from .base import Estimate, Estimator, pickle_by_name
+from .builders import Pathwise, pathwise, perturbed_top_k, relaxed, sample_z, score_function
 from .draws import SUBSET, Subset
 from .families.exact_gradient import EXACT_ENUM
 from .families.imle import AIMLE, IMLE_GUMBEL, IMLE_SOG
@@ -36,6 +27,7 @@ from .families.simple import (
     SIMPLE_F,
 )
 from .families.straight_through import STE, STE_GUMBEL, STGS
+from .lookup import find_record
 from .noise import (
     EXPONENTIAL,
     GUMBEL,
@@ -43,7 +35,6 @@ from .noise import (
     Noise,
     sum_of_gamma,
 )
-from .parameters import find_record
 
 __all__ = [
     "ESTIMATORS",

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from . import get
-from .base import Estimator, Pathwise, expectation
+from .base import Estimator, expectation
+from .builders import Pathwise
 from .draws import (
     Objective,
     Subset,

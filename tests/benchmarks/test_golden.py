@@ -66,7 +66,7 @@ def disagrees(frame: pd.DataFrame) -> pd.Series:
     return frame["agrees"].eq(False)
 
 
-def table_of(frame: pd.DataFrame) -> str:
+def as_text(frame: pd.DataFrame) -> str:
     columns = ["experiment", "estimator", "params", "metric", "statistic", "seed", "value", "ours", "ours_se", "series"]
     return frame[columns].to_string()
 
@@ -74,14 +74,14 @@ def table_of(frame: pd.DataFrame) -> str:
 def test_every_golden_number_is_compared_on_torch(compared: pd.DataFrame) -> None:
     on_torch = compared[compared["series"].str.startswith("torch")]
     assert len(on_torch) == len(NUMBERS)
-    assert on_torch["agrees"].notna().all(), "not computed:\n" + table_of(on_torch[on_torch["agrees"].isna()])
+    assert on_torch["agrees"].notna().all(), "not computed:\n" + as_text(on_torch[on_torch["agrees"].isna()])
 
 
 def test_every_exact_number_is_compared_on_jax(compared: pd.DataFrame) -> None:
     jax = compared[compared["series"].str.startswith("jax") & (compared["objective"] == "distance")]
     exact = jax[jax["estimator"].isin(EXACT)]
     assert len(exact) > 100
-    assert exact["agrees"].notna().all(), "not computed:\n" + table_of(exact[exact["agrees"].isna()])
+    assert exact["agrees"].notna().all(), "not computed:\n" + as_text(exact[exact["agrees"].isna()])
     assert jax[jax["estimator"] == "imle_gumbel"]["agrees"].notna().all()
 
 
@@ -92,7 +92,7 @@ def test_golden_numbers_are_met(compared: pd.DataFrame, experiment: str, kind: s
     of_figure = of_figure[of_figure["agrees"].notna()]
     assert len(of_figure) > 3
     wrong = of_figure[disagrees(of_figure)]
-    assert wrong.empty, f"{len(wrong)} of {len(of_figure)} golden numbers are missed:\n" + table_of(wrong)
+    assert wrong.empty, f"{len(wrong)} of {len(of_figure)} golden numbers are missed:\n" + as_text(wrong)
 
 
 def test_exact_rows_are_finite_sums(rows: pd.DataFrame) -> None:

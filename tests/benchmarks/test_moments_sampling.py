@@ -15,7 +15,8 @@ from benchmarks.quality.moments import (
 )
 from benchmarks.quality.noise_source import NoiseSource
 from subsetgrad import ops as ops_module
-from subsetgrad.base import Estimator, score_function
+from subsetgrad.base import Estimator
+from subsetgrad.builders import score_function
 from subsetgrad.draws import SUBSET
 
 

@@ -14,7 +14,7 @@ from scipy import special, stats
 from benchmarks.quality.noise_source import NoiseSource
 from subsetgrad import Estimator
 from subsetgrad import ops as ops_module
-from subsetgrad.base import score_function
+from subsetgrad.builders import score_function
 from subsetgrad.noise import (
     EXPONENTIAL,
     GUMBEL,

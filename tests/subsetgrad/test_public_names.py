@@ -11,7 +11,7 @@ from interpreter import python
 import subsetgrad
 from subsetgrad import get
 from subsetgrad.base import Estimate, evaluate, expectation
-from subsetgrad.parameters import find_record
+from subsetgrad.lookup import find_record
 
 
 def test_every_exported_name_exists_and_builders_noises_and_declarations_are_among_them():

@@ -13,13 +13,7 @@ from typing import Any
 import numpy as np
 
 from subsetgrad import Estimator, get, subsets
-from subsetgrad.base import (
-    Pathwise,
-    pathwise,
-    relaxed,
-    sample_z,
-    score_function,
-)
+from subsetgrad.builders import Pathwise, pathwise, relaxed, sample_z, score_function
 from subsetgrad.draws import Draws
 from subsetgrad.noise import GUMBEL
 from subsetgrad.soft_top_k import soft_top_k, softmax

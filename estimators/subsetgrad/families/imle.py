@@ -24,12 +24,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..base import (
-    Estimator,
-    Pathwise,
-    pathwise,
-    perturbed_top_k,
-)
+from ..base import Estimator
+from ..builders import Pathwise, pathwise, perturbed_top_k
 from ..draws import sum_of_gamma_draws
 from ..noise import GUMBEL
 from ..ops import Array, Ops

@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..base import Estimator, pathwise
+from ..base import Estimator
+from ..builders import pathwise
 from ..noise import GUMBEL
 from ..ops import Array, Ops
 from ..parameters import POSITIVE

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .. import plackett_luce
-from ..base import Estimate, Estimator, uniform_weights
+from ..base import Estimate, Estimator
+from ..builders import uniform_weights
 from ..draws import Objective
 from ..noise import EXPONENTIAL, GUMBEL
 from ..ops import Array, Ops

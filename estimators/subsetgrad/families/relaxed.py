@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..base import Estimator, relaxed
+from ..base import Estimator
+from ..builders import relaxed
 from ..noise import GUMBEL
 from ..ops import Array, Ops
 from ..parameters import POSITIVE, one_of

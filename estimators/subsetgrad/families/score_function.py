@@ -6,7 +6,8 @@ The score ∇_θ log p(z) of the conditional Poisson law is z − μ.
 from __future__ import annotations
 
 from .. import subsets
-from ..base import Estimator, score_function
+from ..base import Estimator
+from ..builders import score_function
 from ..draws import SUBSET
 from ..ops import Array, Ops
 

@@ -18,13 +18,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import subsets
-from ..base import (
-    Estimator,
-    gradient_at,
-    pathwise,
-    perturbed_top_k,
-    sample_z,
-)
+from ..base import Estimator
+from ..builders import gradient_at, pathwise, perturbed_top_k, sample_z
 from ..draws import (
     SUBSET,
     Objective,

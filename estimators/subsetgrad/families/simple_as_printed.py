@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..base import Estimator, pathwise, sample_z
+from ..base import Estimator
+from ..builders import pathwise, sample_z
 from ..draws import Subset
 from ..ops import Array, Ops
 from ..subsets import paper

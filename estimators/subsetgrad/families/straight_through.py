@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..base import (
-    Estimator,
-    pathwise,
-    perturbed_top_k,
-    sample_z,
-)
+from ..base import Estimator
+from ..builders import pathwise, perturbed_top_k, sample_z
 from ..draws import SUBSET
 from ..noise import GUMBEL
 from ..ops import Array, Ops
