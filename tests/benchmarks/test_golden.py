@@ -22,6 +22,8 @@ from reports.data import prepare
 from reports.quality.board import select
 from reports.quality.published import compare as compare_numbers
 
+pytestmark = pytest.mark.slow
+
 EXACT = ("simple", "simple_f", "marginal_pass", "sfe", "rloo", "ste")
 SAMPLED = ("simple_b", "imle_sog", "imle_gumbel", "softsub")
 REPLICATES = 10_000
