@@ -48,7 +48,7 @@ class About:
     Attributes:
       name, kind: as in the experiment's rows.
       heading, reading: title of its section, and advice on how to read it.
-      published: entries as JSON data, each with a `type`: `number` or `bars` (see `benchmarks.experiments.published`),
+      annotations: JSON objects, each with a `type`: `number` or `bars` (see `benchmarks.experiments.published`),
         `reference` (estimators that are the exact gradient), `highlight` (estimators to draw in colour), `comparison`
         (an estimator and its baselines), `complexity` (stated of an algorithm).
     """
@@ -57,13 +57,13 @@ class About:
     kind: str
     heading: str
     reading: str = ""
-    published: tuple[Mapping[str, Any], ...] = ()
+    annotations: tuple[Mapping[str, Any], ...] = ()
 
     def entries(self, kind: str) -> list[dict[str, Any]]:
-        """Returns the published entries of one type, without that word."""
+        """Returns the annotations of one type, without their field `type`."""
         return [
             {name: value for name, value in entry.items() if name != "type"}
-            for entry in self.published
+            for entry in self.annotations
             if entry["type"] == kind
         ]
 
@@ -94,7 +94,7 @@ class Results:
         return replace(self, rows=rows, timings=timings)
 
     def entries(self, kind: str) -> list[dict[str, Any]]:
-        """Returns the published entries of one type, of all experiments."""
+        """Returns the annotations of one type, of all experiments."""
         return [entry for about in self.experiments.values() for entry in about.entries(kind)]
 
 
@@ -142,7 +142,7 @@ def _query(path: Path, options: str) -> tuple[pd.DataFrame, list[Any], list[Any]
     with closing(sqlite3.connect(f"file:{pathname2url(str(path.absolute()))}?{options}", uri=True)) as connection:
         cursor = connection.execute("SELECT * FROM rows")
         rows = pd.DataFrame(cursor.fetchall(), columns=[column[0] for column in cursor.description])
-        described = connection.execute("SELECT experiment, kind, heading, reading, published FROM experiment")
+        described = connection.execute("SELECT experiment, kind, heading, reading, annotations FROM experiment")
         return rows, connection.execute("SELECT run, started, provenance FROM run").fetchall(), described.fetchall()
 
 

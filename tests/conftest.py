@@ -72,6 +72,13 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--estimator: {error}") from error
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as `fast` every test that neither is `slow` nor runs on jax, where compiling takes most of the time."""
+    for item in items:
+        if "jax" not in item.name and item.get_closest_marker("slow") is None:
+            item.add_marker("fast")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "estimator" in metafunc.fixturenames:
         records = metafunc.config.stash[RECORDS]

@@ -6,17 +6,15 @@ import ast
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from imports import FOLDERS, PACKAGE, ROOT, cycle_in, import_graph, imported
 from interpreter import python
 
 import subsetgrad
 from subsetgrad.base import Estimator
 
-ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "jax", "jaxlib", "array_api_compat"}
 # The modules that estimators may import. Every other file of the package holds estimators or is imported by users.
 FOUNDATION = {"base", "builders", "draws", "noise", "ops", "parameters", "plackett_luce", "soft_top_k", "subsets"}
@@ -25,7 +23,7 @@ SURFACE = {"__init__", "torch", "jax", "_layer", "families"}
 PLUGINS = {"simple_as_printed"}
 # The only modules of `benchmarks` that `reports` may import.
 SHARED_WITH_REPORTS = ("benchmarks.results.names", "benchmarks.results.agreement")
-# asv takes every public name that begins so for a benchmark, in any module below its folder.
+# asv takes every public name with one of these prefixes for a benchmark, in any module below its folder.
 TAKEN_BY_ASV = ("time_", "track_", "mem_", "peakmem_", "timeraw_", "Time", "Track", "Mem", "PeakMem", "Timeraw")
 # The rooms of `benchmarks`. A room imports rooms of earlier layers only, so rooms of one layer are independent.
 LAYERS = (
@@ -36,72 +34,10 @@ LAYERS = (
     ("commands", "tracked"),
     ("__main__", "bench_estimators", "bench_quality", "bench_subsets"),
 )
-PACKAGE = ROOT / "estimators" / "subsetgrad"
-FOLDERS = {"subsetgrad": PACKAGE.parent, "benchmarks": ROOT, "reports": ROOT}
 
 
 def modules(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
-
-
-class WithoutTypeChecking(ast.NodeTransformer):
-    """Removes the blocks that only type checkers read."""
-
-    def visit_If(self, node: ast.If) -> ast.AST:
-        if ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            node.body = [ast.Pass()]
-        return self.generic_visit(node)
-
-
-def imports(tree: ast.AST, package: list[str]) -> Iterator[tuple[str, str]]:
-    """Yields `(module, name)` of every import in a module, inside functions too; `import module` has an empty name."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            start = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*start, *([node.module] if node.module else [])])
-            yield from ((module, alias.name) for alias in node.names)
-
-
-def imported(file: Path) -> set[str]:
-    """Returns the full names of what a file imports, anywhere in it; `from a import b` gives a and a.b."""
-    base = PACKAGE.parent if PACKAGE in file.parents else ROOT
-    package = list(file.relative_to(base).parts)[:-1]
-    pairs = set(imports(ast.parse(file.read_text()), package))
-    return {module for module, _ in pairs} | {f"{module}.{name}" for module, name in pairs if name}
-
-
-def import_graph(folders: Mapping[str, Path]) -> dict[str, set[str]]:
-    """Returns module -> the modules that it imports when it runs, among all modules of some packages.
-
-    `from a import b` imports the module a.b if there is one. If b is a name in a's `__init__`, it imports a.
-
-    Args:
-      folders: package -> the folder that holds it.
-    """
-    files = {}
-    for top, folder in folders.items():
-        for file in sorted((folder / top).rglob("*.py")):
-            files[".".join(file.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")] = file
-    graph = {}
-    for module, file in files.items():
-        package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
-        tree = WithoutTypeChecking().visit(ast.parse(file.read_text()))
-        targets = {
-            f"{origin}.{name}" if f"{origin}.{name}" in files else origin for origin, name in imports(tree, package)
-        }
-        graph[module] = targets & files.keys() - {module}
-    return graph
-
-
-def cycle_in(graph: Mapping[str, set[str]]) -> str:
-    """Returns a cycle of the graph as `a → b → a`, each module importing the next; empty if there is none."""
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        return " → ".join(reversed(error.args[1]))
-    return ""
 
 
 def roots(file: Path) -> set[str]:
@@ -163,14 +99,18 @@ def test_the_package_imports_nothing_that_builds_on_it(file):
 
 
 @pytest.mark.parametrize("file", modules("reports"), ids=lambda file: str(file.relative_to(ROOT)))
-def test_reports_read_rows_alone(file):
+def test_reports_import_neither_estimators_nor_frameworks(file):
     assert not roots(file) & (FRAMEWORKS | {"subsetgrad"})
-    of_benchmarks = {name for name in imported(file) if name.startswith("benchmarks.")}
-    assert all(name == "benchmarks.results" or name.startswith(SHARED_WITH_REPORTS) for name in of_benchmarks)
+
+
+def test_reports_share_two_modules_with_benchmarks():
+    graph = import_graph(FOLDERS)
+    targets = {target for module in graph if module.split(".")[0] == "reports" for target in graph[module]}
+    assert {target for target in targets if target.split(".")[0] == "benchmarks"} == set(SHARED_WITH_REPORTS)
 
 
 @pytest.mark.parametrize("name", SHARED_WITH_REPORTS)
-def test_reports_share_modules_of_the_standard_library_alone(name):
+def test_the_shared_modules_import_the_standard_library_only(name):
     assert roots(ROOT / f"{name.replace('.', '/')}.py") <= set(sys.stdlib_module_names)
 
 

@@ -74,10 +74,10 @@ class Number:
     replicates: int | None = None
 
 
-def _number(text: str, **what: Any) -> Number:
+def _number(text: str, **fields: Any) -> Number:
     """Returns the record of a number as printed; its decimals give the unit."""
     decimals = len(text.partition(".")[2])
-    return Number(value=float(text), **{"unit": 10.0**-decimals, **what})
+    return Number(value=float(text), **{"unit": 10.0**-decimals, **fields})
 
 
 # Ten-seed means by enumeration: metric, mean, and the standard deviation over seeds where one was given.
@@ -192,9 +192,15 @@ def _figure1() -> Iterator[Number]:
                     yield _number(text, estimator=estimator, params=params, metric=metric, **base, **plotted)
     for estimator, params, metric, std_error, texts_ in _PER_SEED:
         kind, source = ("sampled", _TWO_HUNDRED_THOUSAND) if std_error else ("exact", _ENUMERATED)
-        what = base | {"estimator": estimator, "params": params, "metric": metric, "kind": kind, "source": source}
+        of_estimator = base | {
+            "estimator": estimator,
+            "params": params,
+            "metric": metric,
+            "kind": kind,
+            "source": source,
+        }
         for seed, text in zip(SEEDS, texts_.split(), strict=True):
-            yield _number(text, statistic="value", seed=seed, std_error=std_error, origin=REFERENCE, **what)
+            yield _number(text, statistic="value", seed=seed, std_error=std_error, origin=REFERENCE, **of_estimator)
     floor = base | {"kind": "exact", "origin": REFERENCE, "source": _ENUMERATED, "replicates": 10_000}
     yield _number("0.0071", estimator="sfe", metric="bias_floor", **floor)
     signed = base | {"objective": "distance_signed", "kind": "exact", "origin": REFERENCE, "source": _ENUMERATED}

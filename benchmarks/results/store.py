@@ -16,7 +16,7 @@ from .cell import AnyCell
 from .outcome import End, Outcome
 
 # Increase it with every change of the tables. A store of another version is refused and not converted.
-VERSION = 2
+VERSION = 3
 # In one transaction, so that no other process sees a part of the tables.
 _TABLES = """
 BEGIN IMMEDIATE;
@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS measurement (
   std_error REAL, exact INTEGER NOT NULL, readings INTEGER, PRIMARY KEY (key, target, metric)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS experiment (
   experiment TEXT PRIMARY KEY, kind TEXT NOT NULL, heading TEXT NOT NULL, reading TEXT NOT NULL,
-  published TEXT NOT NULL) WITHOUT ROWID;
+  annotations TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS membership (
   experiment TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (experiment, key)) WITHOUT ROWID;
 CREATE VIEW IF NOT EXISTS rows AS SELECT
@@ -160,19 +160,19 @@ class Store:
                 ((cell.key, *measurement) for measurement in outcome.measurements),
             )
 
-    def describe(self, experiment: str, kind: str, heading: str, reading: str, published: Iterable[Any] = ()) -> None:
+    def describe(self, experiment: str, kind: str, heading: str, reading: str, annotations: Iterable[Any] = ()) -> None:
         """Stores the text that a page shows with an experiment's rows; replaces an earlier one.
 
         Args:
           experiment, kind: its name, and one of `names.KINDS`.
-          heading: of its section.
+          heading: the heading of its section.
           reading: a sentence or two on how to read its figures.
-          published: numbers that others have published of it, as JSON data.
+          annotations: published numbers and other entries for the page, as JSON data.
         """
         with self._connection:
             self._connection.execute(
                 "INSERT OR REPLACE INTO experiment VALUES (?, ?, ?, ?, ?)",
-                (experiment, kind, heading, reading, json.dumps(list(published))),
+                (experiment, kind, heading, reading, json.dumps(list(annotations))),
             )
 
     def enrol(self, experiment: str, cells: Iterable[AnyCell]) -> None:

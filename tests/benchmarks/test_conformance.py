@@ -23,6 +23,7 @@ def test_record_holds(check: Callable[[Candidate], None], estimator: Estimator, 
         pytest.skip(f"nothing to test: {reason}")  # the check is of a claim that the record does not make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_torch_and_jax_agree_on_identical_noise(
     estimator: Estimator, dtype: str, record_property: Callable, capsys: pytest.CaptureFixture

@@ -1,4 +1,4 @@
-"""Figures 1 and 3 through the command line's own code path, against every golden number.
+"""Figures 1 and 3, run as the command line runs them, against every published number.
 
 The numbers and their origin are in `benchmarks.experiments.published`, and the rule of agreement is in
 `benchmarks.results.agreement`: exact rows to one unit of the last digit, sampled rows within four standard errors.
@@ -22,6 +22,8 @@ from reports.data import prepare
 from reports.quality.board import select
 from reports.quality.published import compare as compare_numbers
 
+pytestmark = pytest.mark.slow
+
 EXACT = ("simple", "simple_f", "marginal_pass", "sfe", "rloo", "ste")
 SAMPLED = ("simple_b", "imle_sog", "imle_gumbel", "softsub")
 REPLICATES = 10_000
@@ -37,10 +39,10 @@ def run(path: Path, experiments: tuple[str, ...], names: tuple[str, ...], backen
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """Rows of the store after the runs of both figures."""
+    """Returns the rows of a store after runs of both figures."""
     path = tmp_path_factory.mktemp("golden") / "store.sqlite"
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small arrays: on a busy machine threads that wait for each other cost ten times as much
+    torch.set_num_threads(1)  # arrays are small: on a busy machine, several threads take ten times as long
     run(path, ("figure1",), EXACT, "torch:cpu,jax:cpu")
     run(path, ("figure1",), SAMPLED, "torch:cpu")
     run(path, ("figure1",), ("imle_gumbel",), "jax:cpu")
@@ -62,7 +64,7 @@ def compared(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def disagrees(frame: pd.DataFrame) -> pd.Series:
-    """Which rows miss their number; of a number that was not compared (None) there is nothing to say."""
+    """Returns which rows miss their number; not those whose number was not compared (None)."""
     return frame["agrees"].eq(False)
 
 
@@ -72,61 +74,61 @@ def as_text(frame: pd.DataFrame) -> str:
 
 
 def test_every_golden_number_is_compared_on_torch(compared: pd.DataFrame) -> None:
-    own = compared[compared["series"].str.startswith("torch")]
-    assert len(own) == len(NUMBERS)
-    assert own["agrees"].notna().all(), "not computed:\n" + as_text(own[own["agrees"].isna()])
+    on_torch = compared[compared["series"].str.startswith("torch")]
+    assert len(on_torch) == len(NUMBERS)
+    assert on_torch["agrees"].notna().all(), "not computed:\n" + as_text(on_torch[on_torch["agrees"].isna()])
 
 
 def test_every_exact_number_is_compared_on_jax(compared: pd.DataFrame) -> None:
     jax = compared[compared["series"].str.startswith("jax") & (compared["objective"] == "distance")]
-    wanted = jax[jax["estimator"].isin(EXACT)]
-    assert len(wanted) > 100
-    assert wanted["agrees"].notna().all(), "not computed:\n" + as_text(wanted[wanted["agrees"].isna()])
+    exact = jax[jax["estimator"].isin(EXACT)]
+    assert len(exact) > 100
+    assert exact["agrees"].notna().all(), "not computed:\n" + as_text(exact[exact["agrees"].isna()])
     assert jax[jax["estimator"] == "imle_gumbel"]["agrees"].notna().all()
 
 
 @pytest.mark.parametrize("kind", ["exact", "sampled", "plotted"])
 @pytest.mark.parametrize("experiment", ["figure1", "figure3"])
 def test_golden_numbers_are_met(compared: pd.DataFrame, experiment: str, kind: str) -> None:
-    own = compared[(compared["experiment"] == experiment) & (compared["kind"] == kind) & compared["agrees"].notna()]
-    assert len(own) > 3
-    wrong = own[disagrees(own)]
-    assert wrong.empty, f"{len(wrong)} of {len(own)} golden numbers are missed:\n" + as_text(wrong)
+    of_figure = compared[(compared["experiment"] == experiment) & (compared["kind"] == kind)]
+    of_figure = of_figure[of_figure["agrees"].notna()]
+    assert len(of_figure) > 3
+    wrong = of_figure[disagrees(of_figure)]
+    assert wrong.empty, f"{len(wrong)} of {len(of_figure)} golden numbers are missed:\n" + as_text(wrong)
 
 
 def test_exact_rows_are_finite_sums(rows: pd.DataFrame) -> None:
-    own = rows[rows["value"].notna()]
-    assert (own[own["estimator"].isin(EXACT)]["exact"] == 1).all()
-    assert (own[own["estimator"].isin(SAMPLED)]["exact"] == 0).all()
-    sampled = own[own["estimator"].isin(SAMPLED) & own["metric"].isin(["bias", "variance", "error"])]
+    defined = rows[rows["value"].notna()]
+    assert (defined[defined["estimator"].isin(EXACT)]["exact"] == 1).all()
+    assert (defined[defined["estimator"].isin(SAMPLED)]["exact"] == 0).all()
+    sampled = defined[defined["estimator"].isin(SAMPLED) & defined["metric"].isin(["bias", "variance", "error"])]
     assert (sampled["std_error"] > 0).all()
 
 
 @pytest.mark.parametrize("name", ["sfe", "rloo"])
 def test_unbiased_estimators_have_a_bias_of_exactly_0(rows: pd.DataFrame, name: str) -> None:
-    own = rows[(rows["estimator"] == name) & (rows["metric"] == "bias")]
-    assert set(own["backend"]) == {"torch", "jax"} and set(own["experiment"]) == {"figure1", "figure3"}
-    assert len(own) >= 21
-    assert (own["value"] == 0.0).all() and (own["exact"] == 1).all()
-    assert set(own["samples"]) == ({2} if name == "rloo" else {1})
+    biases = rows[(rows["estimator"] == name) & (rows["metric"] == "bias")]
+    assert set(biases["backend"]) == {"torch", "jax"} and set(biases["experiment"]) == {"figure1", "figure3"}
+    assert len(biases) >= 21
+    assert (biases["value"] == 0.0).all() and (biases["exact"] == 1).all()
+    assert set(biases["samples"]) == ({2} if name == "rloo" else {1})
 
 
 def test_backends_agree_on_exact_rows_to_rounding(rows: pd.DataFrame) -> None:
-    # Not error_std, the root of a difference: rounding shows there as 1e-8.
+    # error_std is left out: it is the root of a difference, so its rounding error is about 1e-8.
     metrics = ["bias", "variance", "error", "relative_bias", "total_variance", "relative_mse", "zero_probability"]
-    own = rows[(rows["exact"] == 1) & rows["metric"].isin(metrics) & rows["seed"].isin(SEEDS)]
-    own = own[
-        (own["objective"] == "distance") & ((own["experiment"] == "figure1") | own["estimator"].isin(["simple", "sfe"]))
-    ]
+    exact = rows[(rows["exact"] == 1) & rows["metric"].isin(metrics) & rows["seed"].isin(SEEDS)]
+    on_both = (exact["experiment"] == "figure1") | exact["estimator"].isin(["simple", "sfe"])
+    exact = exact[(exact["objective"] == "distance") & on_both]
     keys = ["experiment", "estimator", "seed", "target", "metric"]
-    both = own.pivot(index=keys, columns="backend", values="value")
+    both = exact.pivot(index=keys, columns="backend", values="value")
     assert len(both) > 400 and both.notna().all(axis=None)
     gap = (both["torch"] - both["jax"]).abs() / both["torch"].abs().clip(lower=1.0)
     assert gap.max() < 1e-9, both[gap >= 1e-9].to_string()
 
 
 def relabelled(rows: pd.DataFrame) -> pd.DataFrame:
-    """The wrong twin: SoftSub on θ and on log σ(θ) under each other's name."""
+    """Returns wrong rows: the results of SoftSub on θ and of SoftSub on log σ(θ) are exchanged."""
     swapped = {"theta": "logsigmoid", "logsigmoid": "theta"}
 
     def swap(text: str) -> str:
@@ -137,9 +139,9 @@ def relabelled(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_golden_numbers_catch_estimators_under_wrong_names(rows: pd.DataFrame) -> None:
-    twin = compare(relabelled(rows))
-    softsub = twin[(twin["estimator"] == "softsub") & (twin["experiment"] == "figure1")]
+    wrong = compare(relabelled(rows))
+    softsub = wrong[(wrong["estimator"] == "softsub") & (wrong["experiment"] == "figure1")]
     assert disagrees(softsub).sum() > 10
     shifted = rows.assign(seed=rows["seed"].map({1234: 1067, 1067: 1234}).fillna(rows["seed"]).astype(int))
-    twin = compare(shifted)
-    assert disagrees(twin[twin["seed"].isin([1234, 1067])]).sum() > 20
+    wrong = compare(shifted)
+    assert disagrees(wrong[wrong["seed"].isin([1234, 1067])]).sum() > 20

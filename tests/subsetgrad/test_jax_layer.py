@@ -15,6 +15,8 @@ import pytest
 
 from subsetgrad import jax as subset_jax
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 THETA = jnp.asarray(np.random.default_rng(12).normal(size=(3, 6)))
 COEFFICIENTS = jnp.arange(1.0, 7.0)
