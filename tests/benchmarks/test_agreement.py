@@ -59,3 +59,8 @@ def test_unknown_ends_of_intervals_are_never_apart():
     assert agreement.apart((1.0, 2.0), (2.1, 3.0)) and agreement.apart((2.1, 3.0), (1.0, 2.0))
     assert not agreement.apart((1.0, 2.0), (1.9, 3.0))
     assert not agreement.apart((math.nan, math.nan), (2.1, 3.0))
+
+
+def test_a_value_is_clearly_above_a_threshold_beyond_three_standard_errors():
+    assert agreement.clearly_above(1.31, 1.0, 0.1) and agreement.clearly_above(1.01, 1.0, 0.0)
+    assert not agreement.clearly_above(1.29, 1.0, 0.1) and not agreement.clearly_above(0.5, 1.0, 0.1)

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 from command_line import FEW, call, rows_of
 
+import subsetgrad
 from benchmarks.__main__ import main
 from benchmarks.commands import run
 from benchmarks.experiments.base import Choices
@@ -32,6 +33,12 @@ class TestSelectors:
     def test_a_bare_name_stands_for_the_experiments_settings(self):
         assert [params["logits"] for _, params in planned("softsub")] == ["logsigmoid", "theta"]
         assert {params["temperature"] for _, params in planned("softsub")} == {2.0}
+
+    @pytest.mark.parametrize(("experiment", "k"), [("figure1", 5), ("figure3", 1)])
+    def test_the_figures_show_every_estimator_that_is_defined_at_their_k(self, experiment, k):
+        (plan,) = run.plans((experiment,), Choices(seeds=(1234,), backends=("torch:cpu",)))
+        names = {record.name for record in subsetgrad.ESTIMATORS if record.k in ("any", k)}
+        assert {cell.estimator for cell in plan.cells} == names and not plan.skipped
 
     def test_a_parameter_that_is_not_in_brackets_has_its_default(self):
         assert planned("imle_sog[step_size=3]") == [

@@ -9,10 +9,12 @@ from command_line import TIMING, call, words
 from interpreter import python
 from stored import differing
 
+from benchmarks.commands import run
 from benchmarks.cost import measure
 from benchmarks.experiments.base import Choices
 from benchmarks.experiments.scaling import PAPER_FORMS, SCALING
 from benchmarks.results.cell import TimingCell
+from benchmarks.results.outcome import Outcome
 
 CELL = TimingCell(
     estimator="simple",
@@ -93,10 +95,27 @@ class TestOptions:
         assert {cell.dtype for cell in plans["full"]} == {"float32", "float64"}
         assert {cell.mode for cell in plans["full"] if cell.n > 100 and cell.backend == "torch"} == {"eager"}
         assert {cell.mode for cell in plans["full"] if cell.n <= 100} == {"eager", "compiled"}
+        at_limit = {cell.mode for cell in plans["full"] if cell.n == 100 and cell.backend == "torch"}
+        assert at_limit == {"eager", "compiled"}
         for cells in plans.values():
             assert all(1 <= cell.k <= cell.n / 2 for cell in cells)
             assert [cell.n for cell in cells] == sorted(cell.n for cell in cells)
         assert max(cell.n for cell in plans["full"] if cell.estimator in PAPER_FORMS) == 1000
+
+    def test_a_cell_of_two_plans_is_measured_once_with_the_larger_budget(self, tmp_path, monkeypatch):
+        calls = []
+
+        def measured(cells, effort, report):
+            calls.append(([cell.n for cell in cells], effort))
+            yield from (Outcome(cell, 0.1) for cell in cells)
+
+        monkeypatch.setitem(run._MEASURES, "cost", measured)
+        shared = Choices(estimators=("ste",), n=(6, 8), k=(2,), backends=("torch",))
+        plans = [SCALING.plan(replace(shared, preset="quick")), SCALING.plan(replace(shared, preset="full", n=(8,)))]
+        run.run(plans, tmp_path / "store.sqlite", dry_run=False, force=False, command="")
+        quick, full = (SCALING.presets[preset].effort for preset in ("quick", "full"))
+        assert calls[0] == ([6], quick)
+        assert (sorted(set(calls[1][0])), calls[1][1]) == ([8], full)
 
     def test_planning_imports_no_framework(self):
         code = """
