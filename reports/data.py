@@ -18,7 +18,7 @@ from urllib.request import pathname2url
 
 import pandas as pd
 
-from benchmarks.results.names import COST, QUALITY
+from benchmarks.results.names import COLUMNS, COST, QUALITY
 
 PROBLEM = ["objective", "extension", "logits", "n", "k"]
 METHOD = ["estimator", "params", "samples"]
@@ -116,6 +116,8 @@ def read(path: str | Path) -> Results:
             rows, runs, described = _query(path, "mode=ro&immutable=1")
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{path} is not a results store of this version ({error}); {remedy}") from error
+    if missing := [name for name in COLUMNS if name not in rows.columns]:
+        raise StoreError(f"{path} is not a results store of this version (no column {missing[0]}); {remedy}")
     if rows.empty:
         raise StoreError(f"{path} holds no cells; {remedy}")
     cells = rows.groupby("run")["cell"].nunique()

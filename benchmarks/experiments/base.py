@@ -102,7 +102,7 @@ class Experiment(abc.ABC):
         """
         for name, value in choices.given().items():
             if name not in self.accepts:
-                raise ValueError(f"{name}={value!r}: {self.name} has no {name}: it measures {self.kind}")
+                raise ValueError(f"{name}={_as_written(value)}: {self.name} has no {name}: it measures {self.kind}")
         cells, skipped, effort = self._grid(choices, choices.preset or "paper")
         return Plan(self, tuple(dict.fromkeys(cells)), tuple(dict.fromkeys(skipped)), effort)
 
@@ -113,6 +113,11 @@ class Experiment(abc.ABC):
     def selected(self, selectors: Iterable[str]) -> list[Selected]:
         """Returns the estimators of selectors, with this experiment's settings for bare names."""
         return select(setting for text in selectors for setting in self.settings.get(text, (text,)))
+
+
+def _as_written(value: Any) -> str:
+    """Returns the value of a choice as on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def parsed_backends(chosen: Sequence[str] | None) -> list[tuple[str, str]]:

@@ -52,7 +52,7 @@ class QualityExperiment(Experiment):
         replicates = choices.replicates or self.replicates[preset]
         if replicates < 2 * BATCHES or replicates % BATCHES:
             raise ValueError(f"--replicates {replicates} is not a multiple of {BATCHES} and at least {2 * BATCHES}")
-        objective, extension = _objective(choices.objective or self.objective)
+        objective, extension = _objective(self.objective if choices.objective is None else choices.objective)
         selected = self.selected(choices.estimators or self.estimators)
         cells, skipped = [], []
         grid = itertools.product(parsed_backends(choices.backends), *axes.values())

@@ -5,7 +5,8 @@ From there all imports are followed, also those inside functions, to modules of 
 plug-in's folder or package.
 
 Of a package's `__init__`, only the names that are imported from it count, not all that it imports. Therefore a new
-estimator makes no result stale, although `subsetgrad/__init__.py` lists it. The tuples in which records are looked up
+estimator makes no result stale, although `subsetgrad/__init__.py` lists it. The packages of a plug-in count as a whole,
+because their `__init__` may do anything. The tuples in which records are looked up
 (`REGISTRIES`) are not followed, because the record that a cell names is one of its roots.
 """
 
@@ -14,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import sysconfig
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,10 @@ from .source_code import Sources, Unit
 
 _FOLDERS = {"subsetgrad": Path(subsetgrad.__file__).parents[1], "benchmarks": Path(__file__).parents[2]}
 # Package and variable of each tuple in which records are looked up by name.
-REGISTRIES = frozenset({("subsetgrad", "ESTIMATORS"), ("benchmarks.objectives", "OBJECTIVES")})
+_ESTIMATORS = ("subsetgrad", "ESTIMATORS")
+REGISTRIES = frozenset({_ESTIMATORS, ("benchmarks.objectives", "OBJECTIVES")})
+# A plug-in that uses one of these may run any estimator, so it depends on all of them.
+_LOOKUPS = frozenset({_ESTIMATORS, ("subsetgrad", "get")})
 # Backend -> the module that is imported by a computed name. A test finds any that this table lacks.
 COMPUTED = {"torch": "subsetgrad.ops.torch", "jax": "subsetgrad.ops.jax"}
 _MEASUREMENTS = {names.QUALITY: "benchmarks.quality.measure", names.COST: "benchmarks.cost.measure"}
@@ -40,7 +43,7 @@ def fingerprint(cell: AnyCell) -> str:
 
 def closure(cell: AnyCell) -> tuple[Unit, ...]:
     """Returns the parts of the code that the cell's result depends on, sorted."""
-    return tuple(unit for unit, code in _closure(*_deciding(cell)).items() if code)
+    return tuple(_closure(*_deciding(cell)))
 
 
 def _deciding(cell: AnyCell) -> tuple[str, str, str, str]:
@@ -51,15 +54,15 @@ def _deciding(cell: AnyCell) -> tuple[str, str, str, str]:
 @cache  # the source does not change while a process runs it
 def _hash(kind: str, estimator: str, objective: str, backend: str) -> str:
     digest = hashlib.blake2b(digest_size=8)
-    for code in sorted(_closure(kind, estimator, objective, backend).values()):
-        digest.update(code.encode())
+    for unit, code in _closure(kind, estimator, objective, backend).items():
+        digest.update(f"{unit}\n{code}\n".encode())
     return digest.hexdigest()
 
 
 @cache
 def _closure(kind: str, estimator: str, objective: str, backend: str) -> dict[Unit, str]:
     """Returns the code of each unit of the closure, in sorted order."""
-    sources = Sources(_plug_in_folders(estimator) | _FOLDERS)
+    sources = Sources(_FOLDERS, _plug_in_folders(estimator))
     waiting = list(_roots(kind, estimator, objective, backend))
     code: dict[Unit, str] = {}
     while waiting:
@@ -68,6 +71,8 @@ def _closure(kind: str, estimator: str, objective: str, backend: str) -> dict[Un
         if unit is not None and unit not in code:
             code[unit], imports = sources.read(unit)
             waiting += imports
+            if unit.module.partition(".")[0] not in _FOLDERS and _LOOKUPS & {*imports}:
+                waiting += [_record(*_ESTIMATORS, record.name) for record in subsetgrad.ESTIMATORS]
     return dict(sorted(code.items()))
 
 
@@ -76,7 +81,7 @@ def _roots(kind: str, estimator: str, objective: str, backend: str) -> Iterator[
     yield _MEASUREMENTS[kind], ""
     yield COMPUTED[backend], ""
     module, _, attribute = estimator.partition(":")
-    yield (module, attribute) if attribute else _record("subsetgrad", "ESTIMATORS", estimator)
+    yield (module, attribute) if attribute else _record(*_ESTIMATORS, estimator)
     if objective:
         yield _record("benchmarks.objectives", "OBJECTIVES", objective)
 
@@ -100,5 +105,4 @@ def _plug_in_folders(estimator: str) -> dict[str, Path]:
         return {}
     paths = [*(spec.submodule_search_locations or ()), spec.origin]
     folder = Path(str(paths[0])).parent
-    installed = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
-    return {top: folder} if folder in installed else {top: folder, "": folder}
+    return {top: folder} if folder.name in ("site-packages", "dist-packages") else {top: folder, "": folder}

@@ -28,12 +28,16 @@ class Sources:
     """The modules below some folders.
 
     Args:
-      folders: top-level name -> the folder that holds the module or package of that name. The empty name stands for
-        every other top-level name, if the folder has a module of that name.
+      folders: top-level name -> the folder that holds the package of that name. The names of its `__init__` count one
+        by one. A missing module or name is an error.
+      plug_in: the same for a plug-in. The empty name stands for every other top-level name, if the folder has a module
+        of that name. An `__init__` counts as a whole, because it may do anything. A missing module is ignored, because
+        it may be optional.
     """
 
-    def __init__(self, folders: Mapping[str, Path]) -> None:
-        self._folders = folders
+    def __init__(self, folders: Mapping[str, Path], plug_in: Mapping[str, Path] = {}) -> None:
+        self._strict = frozenset(folders)
+        self._folders = {**plug_in, **folders}
 
     def unit(self, module: str, name: str) -> Unit | None:
         """Returns the unit that `from module import name` needs; None for a module of another library.
@@ -43,15 +47,17 @@ class Sources:
           name: a global name or submodule of it; empty for `import module`.
 
         Raises:
-          LookupError: the module lies in one of the named folders, and it or the name is missing.
+          LookupError: the module is not part of a plug-in, and it or the name is missing.
         """
         file = self._file(module)
+        top = module.partition(".")[0]
         if file is None:
-            top = module.partition(".")[0]
-            if top in self._folders and not self._is_namespace(module):
+            if top not in self._strict:
+                return None
+            if not self._is_namespace(module):
                 raise LookupError(f"no module {module} below {self._folders[top]}")
-            return self.unit(f"{module}.{name}", "") if name and top in self._folders else None
-        if file.name != "__init__.py":
+            return self.unit(f"{module}.{name}", "") if name else None
+        if file.name != "__init__.py" or top not in self._strict:
             return Unit(module)
         if not name:
             return Unit(module, EVERYTHING)
@@ -73,28 +79,47 @@ class Sources:
         package = unit.module if file.name == "__init__.py" else unit.module.rpartition(".")[0]
         if unit.name in ("", EVERYTHING):
             tree = _parsed(file)
-            return ast.dump(tree), list(self._imports(tree, package))
+            return _text(tree), list(self._imports(tree, package))
         statement = _bindings(file)[unit.name]
         if isinstance(statement, ast.Import | ast.ImportFrom):  # a name that the package re-exports
             aliases = zip(_targets(statement, package), statement.names, strict=True)
-            return "", [target for target, alias in aliases if unit.name == _bound_name(alias)]
+            targets = [self._submodule(target) for target, alias in aliases if unit.name == _bound_name(alias)]
+            return str(targets), targets
         names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - {unit.name}
         neighbours = [(unit.module, name) for name in sorted(names & _bindings(file).keys())]
-        return ast.dump(statement), [*self._imports(statement, package), *neighbours]
+        return _text(statement), [*self._imports(statement, package), *neighbours]
+
+    def _submodule(self, target: tuple[str, str]) -> tuple[str, str]:
+        """Returns the target of a re-export; `from . import name` in an `__init__` re-exports a submodule."""
+        module, name = target
+        return (f"{module}.{name}", "") if name and self._file(f"{module}.{name}") else target
 
     def _imports(self, tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
         """Yields the `(module, name)` of all imports in a tree; of an imported package, the names used."""
-        packages: dict[str, str] = {}
+        packages: set[tuple[str, str]] = set()  # the local name of each package, and the package
+        modules: set[str] = set()
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for (module, name), alias in zip(_targets(node, package), node.names, strict=True):
-                    file = self._file(f"{module}.{name}" if name else module)
-                    if file is not None and file.name == "__init__.py":
-                        packages[alias.asname or alias.name] = f"{module}.{name}" if name else module
-                    else:
+                    full_name = f"{module}.{name}" if name else module
+                    if module.partition(".")[0] not in self._strict:
+                        yield from ((parent, "") for parent in _with_parents(full_name))
+                        continue
+                    if isinstance(node, ast.Import) and not alias.asname:
+                        parents = _with_parents(module)
+                        modules.update(parents)
+                        packages.update((parent, parent) for parent in parents if self._is_package(parent))
+                    elif alias.name != "*" and self._is_package(full_name):
+                        packages.add((alias.asname or alias.name, full_name))
+                    if alias.name == "*" or not self._is_package(full_name):
                         yield module, name
-        for local_name, module in packages.items():
-            yield from ((module, name) for name in _names_used(tree, local_name))
+        for local_name, module in sorted(packages):
+            names = _names_used(tree, local_name)
+            yield from ((module, name) for name in sorted(names) if f"{local_name}.{name}" not in modules)
+
+    def _is_package(self, module: str) -> bool:
+        file = self._file(module)
+        return file is not None and file.name == "__init__.py"
 
     def _file(self, module: str) -> Path | None:
         top, *rest = module.split(".")
@@ -109,6 +134,22 @@ class Sources:
         return self._folders[top].joinpath(top, *rest).is_dir()
 
 
+def _text(value: object) -> str:
+    """Returns a syntax tree as text that is the same on every version of Python, unlike that of `ast.dump`."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    if not isinstance(value, ast.AST):
+        return repr(value)
+    fields = (f"{name}={_text(field)}" for name, field in ast.iter_fields(value) if field not in (None, []))
+    return f"{type(value).__name__}({', '.join(fields)})"
+
+
+def _with_parents(module: str) -> list[str]:
+    """Returns `a`, `a.b` and `a.b.c` for `a.b.c`: an import runs the `__init__` of each package on its path."""
+    parts = module.split(".")
+    return [".".join(parts[: end + 1]) for end in range(len(parts))]
+
+
 def _names_used(tree: ast.AST, alias: str) -> set[str]:
     """Returns the attributes of a dotted name in a tree, and "" (all of them) if the name is used without attribute."""
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute)]
@@ -120,12 +161,12 @@ def _names_used(tree: ast.AST, alias: str) -> set[str]:
 @cache
 def _parsed(file: Path) -> ast.Module:
     """Returns the module without docstrings and without imports for type checkers."""
-    tree = ast.parse(file.read_bytes())
+    tree = ast.parse(file.read_bytes(), file)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
-        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        elif isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING":
             node.body = [ast.Pass()]
     return tree
 
@@ -133,17 +174,16 @@ def _parsed(file: Path) -> ast.Module:
 @cache
 def _bindings(file: Path) -> dict[str, ast.stmt]:
     """Returns the top-level statement that binds each global name of a module."""
-    bindings: dict[str, ast.stmt] = {}
-    for statement in _parsed(file).body:
-        if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            bindings[statement.name] = statement
-            continue
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                bindings[node.id] = statement
-            elif isinstance(node, ast.Import | ast.ImportFrom):
-                bindings |= {_bound_name(alias): statement for alias in node.names}
-    return bindings
+    return {name: statement for statement in _parsed(file).body for name in _bindings_of(statement)}
+
+
+def _bindings_of(statement: ast.stmt) -> set[str]:
+    """Returns the global names that a top-level statement binds."""
+    if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return {statement.name}
+    names = {each.id for each in ast.walk(statement) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    imports = (each for each in ast.walk(statement) if isinstance(each, ast.Import | ast.ImportFrom))
+    return names.union(_bound_name(alias) for each in imports for alias in each.names)
 
 
 def _bound_name(alias: ast.alias) -> str:

@@ -59,6 +59,7 @@ MISTAKES = [  # arguments, and the message that the error line contains
     (("-e", "simple_f[step_size]"), "is not of the form name[param=value,...]: look at 'step_size'"),
     (("-e", "no_such:NAME"), "estimator 'no_such:NAME': no module 'no_such' on the import path"),
     (("--objective", "distanse"), "unknown objective 'distanse'; known: distance,"),
+    (("--objective", ""), "unknown objective ''; known: distance,"),
     (("--objective", "distance[extension=cube]"), "objective distance has no extension 'cube'; choose square, linear"),
     (("--objective", "distance[scale=2]"), "objective distance has no option 'scale'; it has: extension"),
     (("--backend", "numpy"), "--backend 'numpy' is not known; choose from torch:cpu,"),

@@ -182,6 +182,19 @@ class TestClosure:
         assert len(ran) > 10
         assert ran <= units
 
+    def test_a_global_name_of_an_init_has_one_statement(self):
+        """Otherwise the names of an `__init__` could not be read one by one."""
+        for top, folder in SOURCES.items():
+            for file in (folder / top).rglob("__init__.py"):
+                statements = ast.parse(file.read_text()).body[1:]
+                texts = {ast.unparse(each) for each in statements if not isinstance(each, _DEFINITIONS)}
+                assert texts <= {"for _record in ESTIMATORS:\n    pickle_by_name(_record, get, _record.name)"}, file
+                binding = [
+                    each for each in statements if not isinstance(each, ast.Import)
+                ]  # `import a, a.b` binds a twice
+                names = [name for each in binding for name in source_code._bindings_of(each)]
+                assert len(names) == len(set(names)), file
+
     def test_modules_imported_by_a_computed_name_are_listed(self):
         computed = set()
         for top, folder in SOURCES.items():
@@ -197,6 +210,9 @@ class TestClosure:
             ("benchmarks/tracked/asv_common.py", "name"),  # a framework
         }
         assert set(COMPUTED.values()) == {"subsetgrad.ops.torch", "subsetgrad.ops.jax"}
+
+
+_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 
 
 def _unit_of(top, file, function):
@@ -248,6 +264,41 @@ class TestPlugIns:
         assert fingerprint_now() == first
         (tmp_path / helper).write_text("FACTOR = -1.0\n")
         assert fingerprint_now() != first
+
+    def test_two_helpers_that_swap_their_code_are_noticed(self, tmp_path, monkeypatch):
+        texts = {"mine.py": "import one, two", "one.py": "FACTOR = 1.0", "two.py": "FACTOR = -1.0"}
+        monkeypatch.syspath_prepend(tmp_path)
+        fingerprints_of_both = set()
+        for one, two in (("one.py", "two.py"), ("two.py", "one.py")):
+            for name, text in zip(("mine.py", one, two), texts.values(), strict=True):
+                (tmp_path / name).write_text(text)
+            clear_caches()
+            fingerprints_of_both.add(fingerprint(cell_of("mine:MINE")))
+        assert len(fingerprints_of_both) == 2
+
+    @pytest.mark.parametrize(
+        ("text", "depends"),
+        [
+            ("import subsetgrad\nMINE = subsetgrad.get('imle_sog')", True),
+            ("from subsetgrad import ESTIMATORS\nMINE = ESTIMATORS[3]", True),
+            ("from subsetgrad import SUBSET", False),
+        ],
+    )
+    def test_a_plug_in_that_looks_an_estimator_up_depends_on_all(self, tmp_path, monkeypatch, text, depends):
+        (tmp_path / "mine.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        clear_caches()
+        assert (Unit("subsetgrad.families.imle") in closure(cell_of("mine:MINE"))) == depends
+
+    @pytest.mark.parametrize(("folder", "followed"), [("site-packages", False), ("checkout", True)])
+    def test_other_modules_of_the_folder_count_unless_it_is_installed(self, tmp_path, monkeypatch, folder, followed):
+        root = tmp_path / folder
+        root.mkdir()
+        (root / "mine.py").write_text("import library")
+        (root / "library.py").write_text("")
+        monkeypatch.syspath_prepend(root)
+        clear_caches()
+        assert (Unit("library") in closure(cell_of("mine:MINE"))) == followed
 
     def test_a_run_recomputes_after_its_helper_changed(self, tmp_path):
         (tmp_path / "mine.py").write_text(PLUG_IN.format(helper="helper"))

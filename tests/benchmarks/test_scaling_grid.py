@@ -36,9 +36,9 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (("scaling", "--seeds", "0:3"), "seeds=(0, 1, 2): scaling has no seeds: it measures cost"),
+            (("scaling", "--seeds", "0:3"), "seeds=0,1,2: scaling has no seeds: it measures cost"),
             (("scaling", "--replicates", "400"), "replicates=400: scaling has no replicates"),
-            (("figure1", "--batch", "64"), "batch=(64,): figure1 has no batch: it measures quality"),
+            (("figure1", "--batch", "64"), "batch=64: figure1 has no batch: it measures quality"),
             (("scaling", "--mode", "fast"), "--mode 'fast' is not known; choose from eager, compiled"),
             (("scaling", "--batch", "0"), "--batch 0 is too small; it is at least 1"),
             (("scaling", "-n", "0,8"), "-n 0 is too small; it is at least 1"),

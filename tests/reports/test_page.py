@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,17 @@ def test_experiment_brings_its_heading_its_advice_and_its_place_on_the_page(tmp_
     assert parsed.ids["thesis"] == 1 and "<h2>A thesis</h2>" in text and "<p>Read it twice.</p>" in text
     assert "As in a thesis, figure 7: bias" in text and ">Ours</text>" in text
     assert "<h3>plain</h3>" in text  # an experiment without stored text is shown under its name
+
+
+def test_store_that_describes_no_experiment_gives_a_page(tmp_path):
+    def fill(store, save):
+        save(reports_store.cell_of("simple"), {"bias": 0.1, "error": 0.2}, experiment="plain")
+
+    with sqlite3.connect(reports_store.write(tmp_path / "s.sqlite", fill)) as connection:
+        connection.execute("DELETE FROM experiment")
+    connection.close()
+    text = page_module.build(data.read(tmp_path / "s.sqlite"))
+    assert "<h3>plain</h3>" in text and "The leaderboard shows the first figure, which this store does not hold" in text
 
 
 def test_figure_is_written_on_white_under_the_name_of_its_download(small_store, text, tmp_path):

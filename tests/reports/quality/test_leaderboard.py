@@ -137,7 +137,7 @@ def test_verdict_quotes_the_difference_that_decides_with_its_own_limit(tmp_path)
     assert "(more than 0.1 would be suspicious)" in sentence
 
 
-@pytest.mark.parametrize("kind", ["missing", "empty", "text", "other", "folder", "older"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "other", "folder", "older", "without a column"])
 def test_file_that_is_no_store_gives_a_one_line_error(tmp_path, kind):
     path = tmp_path / "store.sqlite"
     if kind == "text":
@@ -150,9 +150,15 @@ def test_file_that_is_no_store_gives_a_one_line_error(tmp_path, kind):
         reports_store.write(path, lambda *_: None)
     elif kind == "folder":
         path.mkdir()
-    elif kind == "older":  # its rows have no kind, and it describes no experiment
+    elif kind == "older":  # it describes no experiment
         with sqlite3.connect(reports_store.write(path, reports_store.judged)) as connection:
             connection.execute("DROP TABLE experiment")
+        connection.close()
+    elif kind == "without a column":  # a program of an older version has defined the view again
+        with sqlite3.connect(reports_store.write(path, reports_store.plain)) as connection:
+            (view,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'rows'").fetchone()
+            connection.execute("DROP VIEW rows")
+            connection.execute(view.replace(", kind\n", "\n"))
         connection.close()
     for command in (["build"], ["table", "figure1"]):
         result = CliRunner().invoke(main, [*command, "--store", str(path)])
