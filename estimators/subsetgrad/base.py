@@ -130,7 +130,7 @@ class Estimator:
                 raise ValueError(f"estimator {self.name!r}: {name}={getattr(self, name)!r} must be {allowed}")
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Returns how to copy and pickle: by name if `pickle_by_name` registered the record, so that saved models load."""
+        """Returns how to copy and pickle: by name if `pickle_by_name` registered one, so that saved models load."""
         return _PICKLED_AS.get(self) or super().__reduce__()
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
