@@ -74,7 +74,8 @@ class Results:
 
     Attributes:
       rows: the rows of quality, with the derived columns `label` (the estimator, with the parameters in which its
-        variants differ), `series` (backend and device) and `plug_in` (whether it is not one of the package).
+        variants differ), `series` (backend and device) and `plug_in` (whether the estimator comes from outside the
+        package, which a colon in its name shows).
       timings: the rows of cost, with the same derived columns and `COST_COLUMNS`; often empty.
       runs: the runs that contributed cells, oldest first.
       experiments: by name, sorted. An experiment that has rows and no stored text gets its name as heading. One that
@@ -172,9 +173,9 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _prepare_timings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns rows of cost as `prepare` does, with one label for an estimator in all experiments.
+    """Returns rows of cost as `prepare` does, but labels that are the same in all experiments.
 
-    The times of all experiments are shown together.
+    The times of all experiments are shown together, so variants are compared across all of them.
     """
     rows = _derived(rows.astype({"batch": "int64", "threads": "int64"}))
     return rows.assign(label=_labels(rows, pd.Series("", index=rows.index)))

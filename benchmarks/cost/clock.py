@@ -1,6 +1,6 @@
 """Times steps in turns, until the median of each is precise enough.
 
-A contestant is a set of steps that belong together; `scaling` has one for each cell. A reading is the mean time of one
+A contestant is a set of steps that belong together; the experiment `scaling` makes one of each cell. A reading is the mean time of one
 call, over a batch of calls that together take at least a millisecond. In each round every step of every contestant gets
 one reading, with the contestants in random order, so that a machine that slows down affects all of them alike. The
 interval of a median comes from order statistics: it assumes no distribution, only that readings are exchangeable.
@@ -22,7 +22,8 @@ import numpy as np
 Step = Callable[[], Any]
 Read = Callable[[Step, int], float]  # (step, calls) -> seconds of all the calls
 
-LEAST_READING = 1e-3  # seconds: 2,000 times the coarsest resolution of the clocks used here, 0.5 µs of CUDA events
+# Seconds. The coarsest clock used here, that of CUDA events, has a resolution of 0.5 µs: this is 2,000 times as long.
+LEAST_READING = 1e-3
 LEAST_READINGS = 10  # an interval from fewer readings may be narrow by chance, and does not end a measurement
 _CONFIDENCE = 0.95
 _NORMAL_QUANTILE = statistics.NormalDist().inv_cdf((1 + _CONFIDENCE) / 2)
@@ -116,7 +117,8 @@ def by_cuda_events(step: Step, calls: int) -> float:
         torch.cuda.synchronize()
 
     torch.cuda.synchronize()
-    by_clock(batch, 1)  # for its switching off of garbage collection; the events take the time
+    # `by_clock` only switches garbage collection off. Its result is ignored, since the events measure the time.
+    by_clock(batch, 1)
     return float(start.elapsed_time(end)) / 1e3
 
 

@@ -28,8 +28,8 @@ from .clock import Step
 from .steps import NAMES, Steps, steps
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of one step
-# Upper bound on the array elements that a step holds, divided by batch · samples · n · k. Memory is forecast only where
-# this bound exceeds the limit. The largest seen is 150, of rebar_pl.
+# A torch step is assumed to hold at most this many array elements for each batch · samples · n · k; the largest number
+# seen is 150, of rebar_pl. Memory is forecast only for cells whose bytes by this bound exceed `MEMORY_LIMIT`.
 _NUMBERS_PER_CHOICE = 256
 
 
@@ -108,7 +108,10 @@ def _build_and_call(cell: TimingCell) -> Prepared:
 
 @cache
 def _warm_up(backend: str, device: str, mode: str) -> None:
-    """Runs one small step first: the first step of a process imports modules and starts threads, too."""
+    """Runs one small step, because the first step of a process also imports modules and starts threads.
+
+    That time must not count in the first cell's measurements.
+    """
     # torch.compile takes twice as long for `simple` as for `ste_gumbel`.
     name = "ste_gumbel" if (backend, mode) == ("torch", "compiled") else "simple"
     with suppress(Exception):  # an error recurs in the cells, which report it

@@ -1,4 +1,4 @@
-"""Moments of a gradient estimate: exact sums if every draw is an exact subset, else averages over replicates."""
+"""Moments of a gradient estimate: exact sums where `has_exact` holds, else averages over replicates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .problem import Method, Problem
 MAX_OUTCOMES = 250_000  # combinations of draws in the sums of exact moments
 BATCHES = 100  # groups of replicates for the jackknife
 MAX_SAMPLED_ITEMS = 512  # each batch holds two [n, n] matrices, all batches 420 MB at this n
-# Replicates are computed in chunks: the largest size of a noise array in one chunk. Larger chunks are no faster.
+# Replicates are computed in chunks. This is the largest number of elements of a noise array in one chunk; larger chunks
+# are no faster.
 _CHUNK = 250_000
 _OUTCOME_NUMBERS = 4_000_000  # largest (combinations of draws) · n · (k + 1) in one chunk of outcomes
 _WARM_UP = 100  # calls before a state is frozen, as in the gradient experiments of adaptive I-MLE's authors
@@ -137,5 +138,5 @@ def _rows_per_call(problem: Problem, method: Method, batch: int) -> int:
 
 
 def _repeated(ops: Ops, state: Mapping[str, Array], rows: int) -> dict[str, Array]:
-    """Returns the state of one row for `rows` rows."""
+    """Returns the state of a single row, repeated for `rows` rows."""
     return {name: ops.xp.broadcast_to(value, (rows, *value.shape[1:])) for name, value in state.items()}

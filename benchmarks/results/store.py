@@ -101,7 +101,7 @@ class Store:
                 self._connection.close()
                 raise ValueError(
                     f"{self.path} is a results store of version {version}; this program needs version {VERSION} "
-                    "and converts none: run again into a new file, named with --store"
+                    "and cannot convert others: run again, and name a new file with --store"
                 )
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")

@@ -37,7 +37,7 @@ class LackingError(NotImplementedError):  # asv skips a case whose `setup` raise
 
 @cache  # asv calls `setup` again before each repetition
 def estimator_step(case: Case, step_name: str) -> Step:
-    """Returns a step of an estimator after a first call, by which jax has compiled it.
+    """Returns a step of an estimator. It has been called once, so that jax has compiled it.
 
     Args:
       case: the case, named after an estimator.
@@ -150,11 +150,13 @@ def _raised_in(error: Exception) -> str:
 
 @cache
 def pin_process() -> None:
-    """Pins this process to one core for good, if the system can, and makes it keep freed memory; see `machine`.
+    """Pins this process to one core until it ends, if the system can, and makes it keep freed memory.
+
+    The C library then does not return freed memory to the system; see `machine.keep_freed_memory`.
 
     The whole process is pinned because jax has no setting for its number of threads. Call it before a framework starts
     its threads, and only in the process that asv forks for a case: asv's own process polls every millisecond for the
-    end of the case, and must not share its core.
+    end of the case, and would disturb it on the same core.
     """
     machine.keep_freed_memory()
     if machine.can_pin():
@@ -166,9 +168,9 @@ def seconds_without_waits() -> float:
 
     asv compares commits on machines that do other work as well, where the plain clock can be wrong by a factor of 5.
     Linux counts these waits for each thread in `/proc/thread-self/schedstat` (nanoseconds running, nanoseconds waiting,
-    time slices). Other systems have the plain clock. The result includes the time in which the thread sleeps or is
-    blocked, and the waits of other threads: several threads can wait at once, and the same second would be subtracted
-    several times.
+    time slices). Other systems have the plain clock. Two things are not subtracted: the time in which the thread sleeps
+    or is blocked, and the waits of other threads. If these were, a second in which several threads wait would be
+    subtracted several times.
     """
     now = time.perf_counter()
     try:

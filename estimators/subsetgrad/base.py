@@ -130,7 +130,10 @@ class Estimator:
                 raise ValueError(f"estimator {self.name!r}: {name}={getattr(self, name)!r} must be {allowed}")
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Returns how to copy and pickle: by name if `pickle_by_name` registered one, so that saved models load."""
+        """Returns how to copy and pickle the record.
+
+        If `pickle_by_name` has registered a name, only that is stored, and loading a saved model looks it up.
+        """
         return _PICKLED_AS.get(self) or super().__reduce__()
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,9 +214,9 @@ def expectation(
     """Returns `(loss [B], state)`: an estimate of E f(z), differentiable in theta and in all that f depends on.
 
     The loss is Σ_m w_m f(points_m); differentiating it gives the gradient of parameters inside f. The estimator's
-    gradient is computed first and then attached to theta. If the caller multiplies the loss by a weight, the finished
-    gradient is multiplied by it. The ∇f that the rule sees is not; in a rule with a step size λ, a weighted ∇f would
-    have the effect of another λ. Arguments as in `evaluate`.
+    gradient is computed first and then attached to theta. If the caller multiplies the loss by a weight, the weight
+    multiplies the finished gradient. It does not multiply the ∇f that the rule uses: in a rule with a step size λ, that
+    would have the effect of another λ. Arguments as in `evaluate`.
     """
     points, weights, gradient, state = evaluate(estimator, ops, theta, draws, f, k=k, params=params, state=state)
     points, weights, gradient = (ops.stop_gradient(array) for array in (points, weights, gradient))

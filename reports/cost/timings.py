@@ -25,8 +25,8 @@ class Timings:
     """The timings of one setup.
 
     Attributes:
-      table: one row for each method, size, engine and metric. `value` is a median in seconds, or bytes, `std_error` its
-        standard error, `repeats` the number of readings. Also `label`, `engine`, `series`, `mode`, `plug_in`.
+      table: one row for each method, size, engine and metric. `value` is a median in seconds, or a number of
+        bytes; `std_error` is its standard error; `repeats` is the number of readings. Also `label`, `engine`, `series`, `mode`, `plug_in`.
       missing: the rows of cells that were skipped or failed, and of measured cells with a remark (for example that the
         budget was spent); with the derived column `engine`.
       setup: in words.
@@ -42,7 +42,7 @@ class Timings:
 
 
 def choose(results: Results) -> Timings:
-    """Returns the timings of one setup: of the environment measured last, the threads and logits with most cells."""
+    """Returns the timings of the setup with most cells, among those of the environment that was measured last."""
     rows = results.timings.drop_duplicates(["cell", "metric"])
     started = {run.name: run.started for run in results.runs}
     rows = rows.assign(
@@ -86,7 +86,10 @@ def engines(table: pd.DataFrame) -> list[str]:
 
 
 def usual_engines(table: pd.DataFrame) -> list[str]:
-    """Returns one engine for each backend and device: the one with most cells, which is the one that users run."""
+    """Returns one engine for each backend and device: the one with most cells.
+
+    By default `run scaling` measures most cells in the mode that users run.
+    """
     chosen: dict[tuple[str, str], str] = {}
     cells = table.drop_duplicates(["label", "engine", *SIZE]).groupby("engine").size()
     for engine in sorted(cells.index, key=lambda engine: (-cells[engine], engine)):
@@ -158,7 +161,7 @@ class Comparison:
 
 
 def comparison(table: pd.DataFrame, entries: Sequence[Mapping[str, Any]]) -> Comparison:
-    """Returns the first annotation of type `comparison`, with labels for estimators.
+    """Returns the first annotation of type `comparison`, with each estimator replaced by its label.
 
     A baseline lists several estimators. The first that was timed represents it; a baseline with none is left out.
     """

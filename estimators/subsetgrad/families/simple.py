@@ -74,7 +74,8 @@ SIMPLE_F = Estimator(
     unbiased_for="nothing",
     params={"step_size": 2.5},
     ranges={"step_size": POSITIVE},
-    source="Ahmed et al. 2023, Section 5.1 (SIMPLE-F): ĝ = z − z′, z′ ~ cp(θ − λ∇f(z)) independent; λ = 2.5",
+    source="Ahmed et al. 2023, Section 5.1 (SIMPLE-F): ĝ = z − z′, z′ ~ cp(θ − λ∇f(z)) with random numbers of its own; "
+    "λ = 2.5",
 )
 
 
@@ -97,8 +98,8 @@ SIMPLE_B = Estimator(
     unbiased_for="nothing",
     params={"step_size": 2.5, "kappa": 0.0, "tau": 1.0, "terms": 10},
     ranges={"step_size": POSITIVE, "kappa": NON_NEGATIVE, "tau": POSITIVE, "terms": POSITIVE},
-    source="Ahmed et al. 2023, Section 5.1 (SIMPLE-B): z = top_k(θ + SoG), ĝ = μ(θ) − μ(θ − λ∇f(z)); λ = 2.5, "
-    "kappa = 0 means κ = k",
+    source="Ahmed et al. 2023, Section 5.1 (SIMPLE-B): z = top_k(θ + sum-of-gamma noise), ĝ = μ(θ) − μ(θ − λ∇f(z)); "
+    "λ = 2.5; the default kappa = 0 stands for κ = k",
 )
 
 
