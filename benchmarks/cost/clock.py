@@ -1,8 +1,8 @@
 """Times steps in turns, until the median of each is precise enough.
 
 A contestant is a set of steps that belong together; the experiment `scaling` makes one of each cell. A reading is the
-mean time of one call, over a batch of calls that together take at least a millisecond. In each round every step of every
-contestant gets one reading, with the contestants in random order, so that a machine that slows down affects all of them
+mean time of one call, over a batch of calls that together take at least a millisecond. In each round all steps of every
+contestant get one reading, with the contestants in random order, so that a machine that slows down affects all of them
 alike. The interval of a median comes from order statistics: it assumes no distribution, only that readings are
 exchangeable.
 """

@@ -26,8 +26,8 @@ class Timings:
 
     Attributes:
       table: one row for each method, size, engine and metric. `value` is a median in seconds, or a number of bytes;
-        `std_error` is its standard error; `repeats` is the number of readings. Also `label`, `engine`, `series`, `mode`,
-        `plug_in`.
+        `std_error` is its standard error; `repeats` is the number of readings. It has `label`, `engine`, `series`,
+        `mode` and `plug_in`, too.
       missing: the rows of cells that were skipped or failed, and of measured cells with a remark (for example that the
         budget was spent); with the derived column `engine`.
       setup: in words.
