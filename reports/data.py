@@ -33,7 +33,7 @@ class StoreError(ValueError):
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the benchmarks: its name, start, number of cells on the page, and its provenance as flat text."""
+    """One run of the benchmarks: its name, its start, how many stored cells it computed, its provenance as text."""
 
     name: str
     started: str
@@ -50,7 +50,7 @@ class About:
       heading, reading: title of its section, and advice on how to read it.
       annotations: JSON objects, each with a `type`: `number` or `bars` (see `benchmarks.experiments.published`),
         `reference` (estimators that are the exact gradient), `highlight` (estimators to draw in colour), `comparison`
-        (an estimator and its baselines), `complexity` (stated of an algorithm).
+        (an estimator and its baselines), `complexity` (as a source states it for an algorithm).
     """
 
     name: str
@@ -74,11 +74,12 @@ class Results:
 
     Attributes:
       rows: the rows of quality, with the derived columns `label` (the estimator, with the parameters in which its
-        variants differ), `series` and `plug_in`.
+        variants differ), `series` (backend and device) and `plug_in` (whether the estimator comes from outside the
+        package, which a colon in its name shows).
       timings: the rows of cost, with the same derived columns and `COST_COLUMNS`; often empty.
       runs: the runs that contributed cells, oldest first.
-      experiments: by name, in the order of names; an experiment without stored text has its name as its heading, and
-        one without rows is there if the store describes it.
+      experiments: by name, sorted. An experiment that has rows and no stored text gets its name as heading. One that
+        has stored text and no rows is included.
       store: the path as the user gave it.
     """
 
@@ -166,13 +167,16 @@ def _facts(provenance: str) -> dict[str, str]:
 
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns rows as the store's view gives them in canonical order and with the derived columns."""
+    """Returns rows of the store's view, sorted in a fixed order and with the derived columns."""
     rows = _derived(rows)
     return rows.assign(label=_labels(rows, rows["experiment"]))
 
 
 def _prepare_timings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns rows of cost as `prepare` does, but labelled across experiments, since their times are shown together."""
+    """Returns rows of cost as `prepare` does, but labels that are the same in all experiments.
+
+    The times of all experiments are shown together, so variants are compared across all of them.
+    """
     rows = _derived(rows.astype({"batch": "int64", "threads": "int64"}))
     return rows.assign(label=_labels(rows, pd.Series("", index=rows.index)))
 
@@ -192,7 +196,10 @@ def _derived(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _labels(rows: pd.DataFrame, scope: pd.Series[str]) -> pd.Series[str]:
-    """Returns each row's estimator, with the parameters in which its variants differ inside the row's scope."""
+    """Returns a label for each row: the estimator, with the parameters (and S) in which its variants differ.
+
+    Variants are compared among the rows that have the same value of `scope`.
+    """
     names: dict[tuple[Any, ...], str] = {}
     keys = pd.concat([scope.rename("scope"), rows[METHOD]], axis=1)
     for (inside, estimator), variants in keys.drop_duplicates().groupby(["scope", "estimator"]):
@@ -207,7 +214,7 @@ def _labels(rows: pd.DataFrame, scope: pd.Series[str]) -> pd.Series[str]:
 
 
 def series_of(rows: pd.DataFrame) -> list[str]:
-    """Returns the series, the one with most methods first; tables that show one value a method take it from there."""
+    """Returns the series, those with most methods first. Tables with one value for each method use the first series."""
     counts = rows[rows["status"] == "ok"].groupby("series")["label"].nunique()
     return sorted(counts.index, key=lambda name: (-counts[name], torch_first(name)))
 

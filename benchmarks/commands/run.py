@@ -27,13 +27,15 @@ from ..results.outcome import Report
 from ..results.store import Store
 from .progress import Display, display
 
-# Costs come last, because their measurement pins the process to some cores: jax starts its threads once, for the cores
-# that it may use then, and cells of quality shall use all cores.
+# Quality is measured first and cost last. Measuring cost pins the process to some cores, and jax starts its threads
+# only once, for the cores allowed at that time: if cost came first, cells of quality could not use all cores.
 _MEASURES: Mapping[str, Callable[..., Any]] = {names.QUALITY: quality.measure, names.COST: cost.measure}
 
 
 def plans(selected: Sequence[str], choices: Choices) -> list[Plan]:
-    """Returns the plan of each experiment or TOML file; of the default experiments, preset quick, if none is selected.
+    """Returns one plan for each selected experiment or TOML file.
+
+    If none is selected, returns the plans of the default experiments, with preset quick unless another is chosen.
 
     Raises:
       ValueError: an unknown name or option, or a choice that contradicts the experiment.
@@ -150,7 +152,7 @@ def _measure_and_store(
     command: str,
     shown: Display,
 ) -> Counter[str]:
-    """Returns the number of cells with each status."""
+    """Measures and stores the missing cells, kind by kind; returns the number of cells with each status."""
     report = Report(notice=shown.print, doing=shown.show_activity, command=command)
     laws = {cell.estimator: subsetgrad.get(cell.estimator).law for cell in missing}
     counts: Counter[str] = Counter()

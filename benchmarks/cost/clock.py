@@ -1,8 +1,10 @@
 """Times steps in turns, until the median of each is precise enough.
 
-A reading is the mean time of a batch of calls that lasts at least a millisecond. In each round every contestant is read
-once, in random order, so that a machine that slows down affects all of them alike. The interval of a median comes from
-order statistics: it assumes no distribution, only that readings are exchangeable.
+A contestant is a set of steps that belong together; the experiment `scaling` makes one of each cell. A reading is the
+mean time of one call, over a batch of calls that together take at least a millisecond. In each round all steps of every
+contestant get one reading, with the contestants in random order, so that a machine that slows down affects all of them
+alike. The interval of a median comes from order statistics: it assumes no distribution, only that readings are
+exchangeable.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ import numpy as np
 Step = Callable[[], Any]
 Read = Callable[[Step, int], float]  # (step, calls) -> seconds of all the calls
 
-LEAST_READING = 1e-3  # seconds; CUDA events have the coarsest resolution, 0.5 µs
-LEAST_READINGS = 10  # before the interval may end a measurement: with fewer, intervals are narrow by chance
+# Seconds. The coarsest clock used here, that of CUDA events, has a resolution of 0.5 µs: this is 2,000 times as long.
+LEAST_READING = 1e-3
+LEAST_READINGS = 10  # an interval from fewer readings may be narrow by chance, and does not end a measurement
 _CONFIDENCE = 0.95
 _NORMAL_QUANTILE = statistics.NormalDist().inv_cdf((1 + _CONFIDENCE) / 2)
 
@@ -35,9 +38,9 @@ class Timing:
       readings: seconds a call, one for each round.
       median: of the readings.
       low, high: a 95 % interval of the median, from order statistics; with fewer than 6 readings, their range.
-      std_error: the half width of that interval as a standard error, for rows that hold a single number; None with
-        fewer than 6 readings.
-      stable: whether the interval is as narrow as asked. If not, the budget was spent first.
+      std_error: half the width of that interval divided by 1.96, because a row of the store holds one number for the
+        uncertainty; None with fewer than 6 readings.
+      stable: whether there are `LEAST_READINGS` and the interval is as narrow as asked.
     """
 
     readings: tuple[float, ...]
@@ -54,7 +57,7 @@ class Timing:
 
 
 def summary(readings: Sequence[float], relative_target: float) -> Timing:
-    """Returns the median of at least one reading, with its interval."""
+    """Returns the `Timing` of some readings; there must be at least one."""
     ordered = sorted(readings)
     rank = interval_rank(len(ordered))
     low, high = ordered[max(rank - 1, 0)], ordered[-max(rank, 1)]
@@ -68,8 +71,8 @@ def summary(readings: Sequence[float], relative_target: float) -> Timing:
 def interval_rank(count: int) -> int:
     """Returns the largest r for which the r-th smallest and r-th largest of `count` readings are a 95 % interval.
 
-    The number of readings below the median is binomial(count, 1/2), for every distribution of the readings. Returns 0
-    if even the range of the readings is too narrow, with fewer than 6 of them.
+    The number of readings below the median is binomial(count, 1/2), for every distribution of the readings. Fewer than
+    6 readings give 0: even their full range covers the median with less than 95 % probability.
     """
     from scipy import stats  # imported here, because importing it takes half a second
 
@@ -77,7 +80,9 @@ def interval_rank(count: int) -> int:
 
 
 def difference(long: Timing, short: Timing, relative_target: float) -> Timing:
-    """Returns the timing of `long` minus `short`, round by round: both readings of a round have the same drift.
+    """Returns the timing of `long` minus `short`.
+
+    The readings are subtracted round by round, so that a change of the machine's speed affects both of a pair.
 
     Raises:
       ValueError: they have different numbers of readings.
@@ -113,7 +118,8 @@ def by_cuda_events(step: Step, calls: int) -> float:
         torch.cuda.synchronize()
 
     torch.cuda.synchronize()
-    by_clock(batch, 1)  # without garbage collection
+    # `by_clock` only switches garbage collection off. Its result is ignored, since the events measure the time.
+    by_clock(batch, 1)
     return float(start.elapsed_time(end)) / 1e3
 
 
@@ -129,10 +135,11 @@ def measure(
     Args:
       contestants: contestant's name -> step's name -> step. In a round the steps of a contestant are read one after
         another.
-      budget_seconds: for each contestant, including its warm-up. A contestant whose first calls spend it has one
-        reading.
-      relative_target: a contestant is finished when half of each median's interval is at most this part of the median.
-        Stopping at that moment makes the interval slightly too narrow; the effect shrinks with more readings.
+      budget_seconds: for each contestant, including its warm-up. If a contestant's first calls spend the whole budget,
+        they are its only reading.
+      relative_target: a contestant is finished when, for each of its steps, half the width of the interval is at most
+        this fraction of the median. Stopping at that moment makes intervals slightly too narrow; the effect shrinks
+        with more readings.
       read: `by_clock` or `by_cuda_events`.
     """
     results: dict[str, dict[str, Timing] | Exception] = {}
@@ -181,7 +188,7 @@ class _Contestant:
     def result(self, relative_target: float) -> dict[str, Timing] | None:
         """Returns the timings if they are precise enough or the budget is spent, else None."""
         count = min(map(len, self._readings.values()))
-        # Checked at every tenth reading: sorting the readings takes longer than a reading.
+        # Checked only at every tenth reading, because sorting thousands of readings takes as long as a reading.
         check = count >= LEAST_READINGS and count % LEAST_READINGS == 0
         if not count or (self._seconds_left > 0 and not check):
             return None

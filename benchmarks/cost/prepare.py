@@ -1,7 +1,7 @@
-"""Builds a cost cell's steps and calls each once, before the clock runs; decides which cells to skip.
+"""Builds a cost cell's steps and runs the first calls, before the clock runs; decides which cells to skip.
 
-A step is not called if it would hold more memory than `MEMORY_LIMIT`. jax reports the memory of a compiled program; for
-torch it is forecast from small sizes.
+A step is not called if it is known to need more memory than `MEMORY_LIMIT`. jax reports the memory of a compiled
+program; for torch it is forecast from small sizes; for jax in eager mode it is not known.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from .clock import Step
 from .steps import NAMES, Steps, steps
 
 MEMORY_LIMIT = 2 * 2**30  # bytes of one step
-# An upper bound on the numbers that a step holds per row, sample, n and k. Memory is forecast only where this bound
-# exceeds the limit. The largest seen is 150, of rebar_pl.
+# A torch step is assumed to hold at most this many array elements for each batch · samples · n · k; the largest number
+# seen is 150, of rebar_pl. Memory is forecast only for cells whose bytes by this bound exceed `MEMORY_LIMIT`.
 _NUMBERS_PER_CHOICE = 256
 
 
@@ -39,7 +39,7 @@ class Prepared:
 
     Attributes:
       contestant: step's name -> step, for the steps that the clock reads.
-      read_once: the metrics that are measured already.
+      read_once: metric -> value, for the metrics that are measured only once, during the preparation.
       seconds: time that the preparation took.
     """
 
@@ -62,7 +62,7 @@ class SkippedError(Exception):
 
 
 def prepare(cell: TimingCell) -> Prepared:
-    """Returns the cell's steps, built and called once.
+    """Returns the cell's steps, built, and compiled if its mode compiles.
 
     Raises:
       SkippedError: too much memory, or no compiler.
@@ -100,7 +100,7 @@ def _build_and_call(cell: TimingCell) -> Prepared:
     _ops(cell).block(())
     read_once["first_seconds"] = time.perf_counter() - start
     contestant = _contestant(cell, built)
-    if cell.mode == "compiled":  # for eager steps the clock's warm-up suffices
+    if cell.mode == "compiled":  # a first call compiles, and must not spend the clock's budget
         for step in contestant.values():
             step()
     return Prepared(contestant, read_once, time.perf_counter() - preparation_start)
@@ -108,7 +108,10 @@ def _build_and_call(cell: TimingCell) -> Prepared:
 
 @cache
 def _warm_up(backend: str, device: str, mode: str) -> None:
-    """Runs one small step that is not measured, because a process's first step also imports and starts threads."""
+    """Runs one small step, because the first step of a process also imports modules and starts threads.
+
+    That time must not count in the first cell's measurements.
+    """
     # torch.compile takes twice as long for `simple` as for `ste_gumbel`.
     name = "ste_gumbel" if (backend, mode) == ("torch", "compiled") else "simple"
     with suppress(Exception):  # an error recurs in the cells, which report it
@@ -125,7 +128,7 @@ def _quiet_torch_compile() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"torch\._dynamo|torch\._inductor")
-            # Tracing reads this attribute where a graph breaks. The warning may come from any traced module.
+            # torch.compile reads `.grad` of tensors where a graph breaks. This warning may come from any traced module.
             warnings.filterwarnings("ignore", message=r"The \.grad attribute of a Tensor that is not a leaf")
             yield
     finally:
@@ -133,7 +136,7 @@ def _quiet_torch_compile() -> Iterator[None]:
 
 
 def _contestant(cell: TimingCell, built: Steps) -> dict[str, Step]:
-    """Returns the steps to read, without `sample` if the estimator draws nothing."""
+    """Returns the steps that the clock reads; not `sample` if the estimator draws nothing."""
     draws = subsetgrad.get(cell.estimator).draws_for(cell.k, dict(cell.params))
     return {name: getattr(built, name) for name in NAMES if draws or name != "sample"}
 
@@ -151,7 +154,7 @@ def _steps(cell: TimingCell) -> Steps:
 
 
 def _check_memory(cell: TimingCell) -> None:
-    """Raises SkippedError if a torch step is expected to hold too much; jax reports it before the step runs."""
+    """Raises SkippedError if a torch step is expected to need more memory than `MEMORY_LIMIT`."""
     size = np.dtype(cell.dtype).itemsize
     bound = cell.n * cell.k * cell.batch * cell.samples * size * _NUMBERS_PER_CHOICE
     if cell.backend == "torch" and bound > MEMORY_LIMIT:

@@ -1,4 +1,4 @@
-"""Moments of a gradient estimate: exact sums if every draw is an exact subset, else averages over replicates."""
+"""Moments of a gradient estimate: exact sums where `has_exact` holds, else averages over replicates."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from .problem import Method, Problem
 MAX_OUTCOMES = 250_000  # combinations of draws in the sums of exact moments
 BATCHES = 100  # groups of replicates for the jackknife
 MAX_SAMPLED_ITEMS = 512  # each batch holds two [n, n] matrices, all batches 420 MB at this n
-# Numbers in one draw of one chunk. Larger chunks take more memory and are no faster.
+# Replicates are computed in chunks. This is the largest number of elements of a noise array in one chunk; larger chunks
+# are no faster.
 _CHUNK = 250_000
-_OUTCOME_NUMBERS = 4_000_000  # numbers in the tables of one chunk of outcomes
+_OUTCOME_NUMBERS = 4_000_000  # largest (combinations of draws) · n · (k + 1) in one chunk of outcomes
 _WARM_UP = 100  # calls before a state is frozen, as in the gradient experiments of adaptive I-MLE's authors
 
 
@@ -46,7 +47,8 @@ def exact_moments(problem: Problem, method: Method, ops: Ops, references: np.nda
 def outcomes(problem: Problem, method: Method, ops: Ops) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields all values of the estimate, `[rows, n]`, with their probabilities, `[rows]`, in chunks."""
     n, k, samples = problem.n, problem.k, method.samples
-    declared = cast("Mapping[str, Subset]", method.declared(k))  # `has_exact` holds
+    # Every draw is a subset: callers have checked `has_exact`.
+    declared = cast("Mapping[str, Subset]", method.declared(k))
     slots = len(declared) * samples
     states = subsets.enumerate(n, k)
     count = len(states) ** slots
@@ -70,7 +72,7 @@ def outcomes(problem: Problem, method: Method, ops: Ops) -> Iterator[tuple[np.nd
 def sampled_moments(
     problem: Problem, method: Method, ops: Ops, source: NoiseSource, replicates: int, references: np.ndarray
 ) -> Moments:
-    """Returns the averages over `BATCHES` equal batches of replicates, `[BATCHES, ...]`.
+    """Returns the moments averaged within each of `BATCHES` equal batches of replicates, `[BATCHES, ...]`.
 
     Args:
       problem, method, ops: what is estimated, how, and on which backend.
@@ -104,7 +106,10 @@ def sampled_moments(
 
 
 def frozen_state(problem: Problem, method: Method, ops: Ops, seed: int) -> dict[str, Array] | None:
-    """Returns the estimator's state `[1]` after the warm-up, which all replicates use; None without state."""
+    """Returns the estimator's state after the warm-up, for one row; None without state.
+
+    All replicates use this state.
+    """
     initial = method.estimator.initial_state
     if initial is None:
         return None
@@ -117,7 +122,7 @@ def frozen_state(problem: Problem, method: Method, ops: Ops, seed: int) -> dict[
 
 
 def _sum(group: list[Moments]) -> Moments:
-    """Returns the sum of moments that contain their weights."""
+    """Returns the sum of partial moments; their weights are multiplied in already."""
     return Moments(**{name: sum(getattr(part, name) for part in group) for name in vars(group[0])})
 
 
@@ -133,5 +138,5 @@ def _rows_per_call(problem: Problem, method: Method, batch: int) -> int:
 
 
 def _repeated(ops: Ops, state: Mapping[str, Array], rows: int) -> dict[str, Array]:
-    """Returns the state of one row for `rows` rows."""
+    """Returns the state of a single row, repeated for `rows` rows."""
     return {name: ops.xp.broadcast_to(value, (rows, *value.shape[1:])) for name, value in state.items()}

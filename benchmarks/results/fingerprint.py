@@ -5,9 +5,9 @@ From there all imports are followed, also those inside functions, to modules of 
 plug-in's folder or package.
 
 Of a package's `__init__`, only the names that are imported from it count, not all that it imports. Therefore a new
-estimator makes no result stale, although `subsetgrad/__init__.py` lists it. The packages of a plug-in count as a whole,
-because their `__init__` may do anything. The tuples in which records are looked up
-(`REGISTRIES`) are not followed, because the record that a cell names is one of its roots.
+estimator makes no result stale, although `subsetgrad/__init__.py` lists it. The tuples in which records are looked up
+(`REGISTRIES`) are not followed, because the record that a cell names is one of its roots. The packages of a plug-in
+count as a whole, because their `__init__` may do anything.
 """
 
 from __future__ import annotations

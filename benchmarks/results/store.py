@@ -1,7 +1,7 @@
-"""The results store: a SQLite file, with one transaction a cell.
+"""The results store, a SQLite file. Each cell (one point of an experiment) is saved in a transaction of its own.
 
-If the process is killed, only the cell that is being computed is lost. The view `rows` defines a row: `export` prints
-it, and `reports` reads it.
+If the process is killed, only the cell that is being computed is lost. The view `rows` defines the columns of a result
+row; `export` prints this view, and `reports` reads it.
 """
 
 from __future__ import annotations
@@ -55,9 +55,11 @@ class Done(NamedTuple):
 
     Attributes:
       fingerprint: of the code that computed it.
-      end: what ended the measurement; None for a cell of quality, and for a skipped cell that may work next time.
+      end: what ended the measurement; None for a cell of kind `quality`, and for a skipped cell that may work in a
+        later run.
       budget_seconds: the budget, if it ended the measurement; else None.
-      half_width: half of the widest interval, relative to its median; None below 10 readings.
+      half_width: the largest relative half width among the cell's steps: half of a step's interval divided by its
+        median. None if a step has fewer than 10 readings, and for a cell of kind `quality`.
     """
 
     fingerprint: str
@@ -82,7 +84,8 @@ class Store:
         if self.path.exists():
             with self.path.open("rb") as file:
                 start = file.read(len(_MAGIC))
-            if start not in (b"", _MAGIC):  # sqlite would write over a file that is shorter than its header
+            # Checked here, because SQLite would overwrite a file that is shorter than a database header.
+            if start not in (b"", _MAGIC):
                 raise self._refusal("not a database")
         try:
             self._connection = sqlite3.connect(self.path)
@@ -97,8 +100,8 @@ class Store:
             if tables and version != VERSION:
                 self._connection.close()
                 raise ValueError(
-                    f"{self.path} is a results store of version {version}, and this is version {VERSION}: "
-                    "run again into a new file, named with --store"
+                    f"{self.path} is a results store of version {version}; this program needs version {VERSION} "
+                    "and cannot convert others: run again, and name a new file with --store"
                 )
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -124,12 +127,12 @@ class Store:
             self._connection.execute("INSERT INTO run VALUES (?, ?, ?)", (run, started, json.dumps(provenance)))
 
     def finish_run(self, run: str, provenance: Mapping[str, Any]) -> None:
-        """Replaces the run's provenance, which now has its duration."""
+        """Replaces the provenance that `begin_run` stored by the final one, which has the duration, too."""
         with self._connection:
             self._connection.execute("UPDATE run SET provenance = ? WHERE run = ?", (json.dumps(provenance), run))
 
     def done(self) -> dict[str, Done]:
-        """Returns key -> precision of the result, of all cells that did not fail."""
+        """Returns the key and the `Done` record of every stored cell that did not fail."""
         cells = self._connection.execute(
             "SELECT key, fingerprint, ended, budget_seconds, half_width FROM cell WHERE status != 'failed'"
         )
@@ -140,7 +143,7 @@ class Store:
 
         Args:
           outcome: the cell and its result.
-          law: the estimator's forward law, which its rows show.
+          law: the distribution of the estimator's samples, `Estimator.law`; a column of the cell's rows.
           fingerprint: hash of the code that computed the result.
           run: id of the run that computed it.
         """

@@ -1,7 +1,7 @@
-"""Builds the call that a tracked case times. asv and pytest-benchmark share these functions.
+"""Builds the calls that are timed at every commit, one for each case in `cases`; for asv and pytest-benchmark.
 
-asv runs the benchmarks of the working tree against the installed `subsetgrad` of an older commit, which may lack names
-that the benchmarks use. Such a case is skipped. Every other error fails the case.
+asv runs the benchmarks of the working tree against the installed `subsetgrad` of an older commit. A case is skipped if
+it needs a name that this version lacks. Any other error makes the case fail.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LackingError(NotImplementedError):  # asv skips a case whose `setup` raise
 
 @cache  # asv calls `setup` again before each repetition
 def estimator_step(case: Case, step_name: str) -> Step:
-    """Returns a step of an estimator, compiled and called once.
+    """Returns a step of an estimator. It has been called once, so that jax has compiled it.
 
     Args:
       case: the case, named after an estimator.
@@ -70,7 +70,7 @@ def _steps(case: Case) -> Steps:
 
 
 def peak_bytes(case: Case) -> int:
-    """Returns the peak memory of a step forward and backward, in bytes; see `memory`.
+    """Returns the peak memory in bytes of one step, a forward and a backward pass; see `memory`.
 
     Raises:
       LackingError: the installed version lacks the estimator.
@@ -92,7 +92,7 @@ def require(name: str) -> None:
 
 @cache
 def function_step(case: Case) -> Step:
-    """Returns the compiled call of a function of `subsetgrad.subsets`, called once.
+    """Returns a callable that runs a compiled function of `subsetgrad.subsets` on fixed inputs; it has run once.
 
     Raises:
       LackingError: the installed version lacks the function.
@@ -122,7 +122,7 @@ def function_step(case: Case) -> Step:
 def skip_if_lacking(name: str) -> Iterator[None]:
     """Raises LackingError if the benchmarks use a module or a name that the installed subsetgrad lacks.
 
-    A name that subsetgrad lacks and uses itself is a defect of that commit: its exception passes through.
+    If code of subsetgrad itself uses the missing name, that commit is defective, and the exception passes unchanged.
 
     Args:
       name: the case, for the message.
@@ -143,18 +143,20 @@ def _in_subsetgrad(module: str) -> bool:
 
 
 def _raised_in(error: Exception) -> str:
-    """Returns the name of the module whose code raised the error, or whose import failed."""
+    """Returns the name of the module whose code raised the error; for a failed import, the module that imports."""
     names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
     return [name for name in names if name.split(".")[0] != "importlib"][-1]
 
 
 @cache
 def pin_process() -> None:
-    """Pins this process to one core for good, if the system can, and makes it keep freed memory; see `machine`.
+    """Pins this process to one core until it ends, if the system can, and makes it keep freed memory.
 
-    Call it in the process that asv forks for a case, before a framework starts its threads. asv itself should stay on
-    another core, because it polls every millisecond for the end of this process. OMP_NUM_THREADS=1 would suffice for
-    torch, and jax has no such setting.
+    The C library then does not return freed memory to the system; see `machine.keep_freed_memory`.
+
+    The whole process is pinned because jax has no setting for its number of threads. Call it before a framework starts
+    its threads, and only in the process that asv forks for a case: asv's own process polls every millisecond for the
+    end of the case, and would disturb it on the same core.
     """
     machine.keep_freed_memory()
     if machine.can_pin():
@@ -166,12 +168,13 @@ def seconds_without_waits() -> float:
 
     asv compares commits on machines that do other work as well, where the plain clock can be wrong by a factor of 5.
     Linux counts these waits for each thread in `/proc/thread-self/schedstat` (nanoseconds running, nanoseconds waiting,
-    time slices). Other systems have the plain clock. Time in which the thread sleeps or blocks counts. Waits of other
-    threads stay included: their sum would subtract simultaneous waits several times.
+    time slices). Other systems have the plain clock. Two things are not subtracted: the time in which the thread sleeps
+    or is blocked, and the waits of other threads. If these were, a second in which several threads wait would be
+    subtracted several times.
     """
     now = time.perf_counter()
     try:
-        # Opened at each call: an open file would belong to the thread that opened it, also in a forked process.
+        # Opened at each call: an open file keeps showing the thread that opened it, even in a process forked later.
         schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
     except OSError:
         return now

@@ -28,7 +28,8 @@ SFE_BASELINE = Estimator(
 CONTRIBUTING.md says how to test a record and how to add it to the package.
 
 Letters: n items, k chosen; B rows of theta, independent; S samples averaged inside one estimate; M points at which the
-objective is evaluated for the loss. An objective `f` maps `[S, B, n]` to `[S, B]`, samples and rows independent.
+objective is evaluated for the loss. An objective `f` maps `[S, B, n]` to `[S, B]`; each value depends on its own sample
+and row only.
 """
 
 from __future__ import annotations
@@ -73,13 +74,14 @@ class Estimator:
       name: lower-case id, under which results are stored; it is never reused for another estimator.
       law: the distribution of a forward sample, one of `LAWS`.
       target: the distribution whose expectation is differentiated, one of `LAWS`.
-      estimate: `(ops, theta [B, n], draws, f, *, k, state, **params) -> Estimate`, or a plain tuple of its four
-        fields; the functions of `builders` make one.
-      draws: name -> `SUBSET` or a noise; or `(k, **params) -> ` such a mapping, where it depends on k or parameters.
+      estimate: a function `(ops, theta [B, n], draws, f, *, k, state, **params) -> Estimate`; see `builders`. It may
+        also return a plain tuple of the four fields of `Estimate`.
+      draws: a mapping from names to `SUBSET` or a noise. If it depends on k or on parameters, a function
+        `(k, **params)` that returns such a mapping.
       needs: a subset of `values` (of f at k-hot points), `gradient` (of f at k-hot points) and `relaxed` (f and its
         gradient at other points).
-      unbiased_for: the objectives for which it estimates the target without bias: `any`, `quadratic`, `affine` or
-        `nothing`.
+      unbiased_for: the objectives for which the estimate of the target's gradient has no bias: `any`, `quadratic`,
+        `affine` or `nothing`.
       source: paper, equation or algorithm number.
       functional: the quantity that is differentiated: `mean_of_f` for E f(z), `f_of_mean` for f(E z).
       k: `any`, or 1 for an estimator of one item.
@@ -88,7 +90,8 @@ class Estimator:
       backends: the frameworks on which it runs.
       params: name -> default; a value must have the type of its default.
       ranges: name -> the values that the parameter may take.
-      law_logits: `(ops, theta, **params) -> logits` of law and target, where these are not theta itself.
+      law_logits: a function `(ops, theta, **params)` that returns the logits of law and target; None if theta is these
+        logits.
       initial_state: `(ops, theta) -> dict of [B] arrays`, or None for an estimator without state.
     """
 
@@ -127,7 +130,10 @@ class Estimator:
                 raise ValueError(f"estimator {self.name!r}: {name}={getattr(self, name)!r} must be {allowed}")
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Returns how to copy and pickle the record: by name if it has one, so that a saved model can be loaded."""
+        """Returns how to copy and pickle the record.
+
+        If `pickle_by_name` has registered a name, only that is stored, and loading a saved model looks it up.
+        """
         return _PICKLED_AS.get(self) or super().__reduce__()
 
     def resolve_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +141,7 @@ class Estimator:
         return resolve(self.name, self.params, self.ranges, given)
 
     def check_k(self, k: Any, n: int | None = None) -> None:
-        """Raises TypeError or ValueError if the estimator is not defined for this k, and this n where it is known."""
+        """Raises TypeError or ValueError if the estimator is not defined for this k, or k is above a given n."""
         check_k(k, n)
         if self.k not in ("any", k):
             raise ValueError(f"k={k}: {self.name} is defined for k={self.k} only")
@@ -208,8 +214,9 @@ def expectation(
     """Returns `(loss [B], state)`: an estimate of E f(z), differentiable in theta and in all that f depends on.
 
     The loss is Σ_m w_m f(points_m); differentiating it gives the gradient of parameters inside f. The estimator's
-    gradient is computed first and then attached to theta. An outer weight therefore multiplies the finished gradient
-    and does not change ∇f inside the rule, where it would act like another step size. Arguments as in `evaluate`.
+    gradient is computed first and then attached to theta. If the caller multiplies the loss by a weight, the weight
+    multiplies the finished gradient. It does not multiply the ∇f that the rule uses: in a rule with a step size λ, that
+    would have the effect of another λ. Arguments as in `evaluate`.
     """
     points, weights, gradient, state = evaluate(estimator, ops, theta, draws, f, k=k, params=params, state=state)
     points, weights, gradient = (ops.stop_gradient(array) for array in (points, weights, gradient))

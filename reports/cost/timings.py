@@ -1,7 +1,8 @@
 """The timings to show, chosen from those of a store, and the ratio of one to another.
 
-A *setup* is a machine with its libraries, number of threads and logits; seconds from two setups are never in one figure
-or table. An *engine* is a series and a mode of execution, `torch:cpu eager`. A *size* is a batch, n and k.
+A *setup* is an environment (a machine with its versions of libraries), a number of threads and a law of the logits.
+Seconds of two setups are never in one figure or table. An *engine* is a series and a mode of execution, `torch:cpu
+eager`. A *size* is a batch, n and k.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ class Timings:
     """The timings of one setup.
 
     Attributes:
-      table: a row for each method, size, engine and metric: `value` (median seconds, or bytes), `std_error`, `repeats`;
-        with `label`, `engine`, `series`, `mode`, `plug_in`.
-      missing: the rows of cells that were skipped, failed, or have a remark; with the derived column `engine`.
+      table: one row for each method, size, engine and metric. `value` is a median in seconds, or a number of bytes;
+        `std_error` is its standard error; `repeats` is the number of readings. It has `label`, `engine`, `series`,
+        `mode` and `plug_in`, too.
+      missing: the rows of cells that were skipped or failed, and of measured cells with a remark (for example that the
+        budget was spent); with the derived column `engine`.
       setup: in words.
-      run: the latest run that measured there.
+      run: the latest run in this setup.
       set_aside: the other setups, a sentence each.
     """
 
@@ -40,7 +43,7 @@ class Timings:
 
 
 def choose(results: Results) -> Timings:
-    """Returns the timings of the setup that was measured last; of its threads and logits, those with most cells."""
+    """Returns the timings of the setup with most cells, among those of the environment that was measured last."""
     rows = results.timings.drop_duplicates(["cell", "metric"])
     started = {run.name: run.started for run in results.runs}
     rows = rows.assign(
@@ -70,7 +73,7 @@ def _in_words(setup: Mapping[str, Any], logits: bool) -> str:
 
 
 def _measured(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the ok rows. There are no seeds to average over, and bytes are counted: their error is 0."""
+    """Returns the rows that have a value. The standard error of peak memory is 0, because bytes are counted."""
     ok = rows[(rows["status"] == "ok") & (rows["metric"] != "") & rows["value"].notna()]
     ok = ok.assign(std_error=ok["std_error"].fillna(ok["metric"].map({"peak_bytes": 0.0})), repeats=ok["replicates"])
     keys = [*METHOD, "label", "plug_in", *SIZE, "backend", "device", "dtype", "series", "mode", "engine", "metric"]
@@ -84,7 +87,10 @@ def engines(table: pd.DataFrame) -> list[str]:
 
 
 def usual_engines(table: pd.DataFrame) -> list[str]:
-    """Returns the engine of each backend and device that has most methods and sizes: the one that users take."""
+    """Returns one engine for each backend and device: the one with most cells.
+
+    By default `run scaling` measures most cells in the mode that users run.
+    """
     chosen: dict[tuple[str, str], str] = {}
     cells = table.drop_duplicates(["label", "engine", *SIZE]).groupby("engine").size()
     for engine in sorted(cells.index, key=lambda engine: (-cells[engine], engine)):
@@ -100,7 +106,7 @@ def size_of(batch: int, n: int, k: int) -> str:
 
 
 def main_batch(table: pd.DataFrame) -> int:
-    """Returns the batch for which growth is shown: the one with most sizes, of several the largest."""
+    """Returns the batch with most pairs of n and k, at which growth with n and k is shown; the largest if several."""
     sizes = table.drop_duplicates(SIZE).groupby("batch").size()
     return int(max(sizes.index, key=lambda batch: (sizes[batch], batch)))
 
@@ -118,13 +124,15 @@ def interval(values: pd.Series[float], std_errors: pd.Series[float]) -> tuple[pd
 
 
 def against(table: pd.DataFrame, one: str, other: str, by: str, metric: str = "total_seconds") -> pd.DataFrame:
-    """Returns the ratio of `one` to `other`, two values of the column `by`, where label, engine and size are the same.
+    """Returns the ratio of a metric for `one` to the same metric for `other`, at each size.
+
+    If `by` is the label, ratios are taken within each engine; if it is the engine, for each label.
 
     Args:
       table: as `Timings` has it.
       one, other: two labels, or two engines.
       by: `label` or `engine`.
-      metric: of a row.
+      metric: the metric that is divided.
 
     Returns:
       `label engine batch n k`, and `value low high` of the ratio.
@@ -142,14 +150,22 @@ def against(table: pd.DataFrame, one: str, other: str, by: str, metric: str = "t
 
 @dataclass(frozen=True)
 class Comparison:
-    """An estimator whose times the sentences quote, None if it was not timed, and its baselines: name -> label."""
+    """An estimator that the findings about cost compare with baselines.
+
+    Attributes:
+      label: of the estimator; None if it was not timed.
+      baselines: name of a baseline -> label of the estimator that was timed for it.
+    """
 
     label: str | None
     baselines: Mapping[str, str]
 
 
 def comparison(table: pd.DataFrame, entries: Sequence[Mapping[str, Any]]) -> Comparison:
-    """Returns the labels of the first `comparison`; a baseline is the first of its estimators that was timed."""
+    """Returns the first annotation of type `comparison`, with each estimator replaced by its label.
+
+    A baseline lists several estimators. The first that was timed represents it; a baseline with none is left out.
+    """
     if not entries:
         return Comparison(None, {})
     labels = {

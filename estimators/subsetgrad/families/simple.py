@@ -5,11 +5,11 @@ Source: Ahmed, Zeng, Niepert and Van den Broeck 2023 (ICLR; arXiv 2210.01941).
 Differences from the paper:
 
 1. Samples, marginals and the product with ∂μ/∂θ come from `subsetgrad.subsets`, not from Algorithms 1 and 2 and
-   automatic differentiation. `simple_as_printed` has the algorithms of the paper.
+   automatic differentiation. The module `simple_as_printed` has the estimator by the algorithms of the paper.
 2. With S > 1 samples the gradients of f are averaged first and multiplied by ∂μ/∂θ once. This equals the mean of S
    estimates, because the product is linear.
-3. SIMPLE-F and SIMPLE-B are described in words in Section 5.1. The formulas and the step size λ = 2.5 are those of the
-   authors' notebook; the gradients are not divided by λ.
+3. SIMPLE-F and SIMPLE-B are described in words in Section 5.1. The formulas, without a division by λ, and the step
+   size λ = 2.5 are those of the authors' notebook.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ SIMPLE_F = Estimator(
     unbiased_for="nothing",
     params={"step_size": 2.5},
     ranges={"step_size": POSITIVE},
-    source="Ahmed et al. 2023, Section 5.1 (SIMPLE-F): ĝ = z − z′, z′ ~ cp(θ − λ∇f(z)) independent; λ = 2.5",
+    source="Ahmed et al. 2023, Section 5.1 (SIMPLE-F): ĝ = z − z′, z′ ~ cp(θ − λ∇f(z)) with random numbers of its own; "
+    "λ = 2.5",
 )
 
 
@@ -97,8 +98,8 @@ SIMPLE_B = Estimator(
     unbiased_for="nothing",
     params={"step_size": 2.5, "kappa": 0.0, "tau": 1.0, "terms": 10},
     ranges={"step_size": POSITIVE, "kappa": NON_NEGATIVE, "tau": POSITIVE, "terms": POSITIVE},
-    source="Ahmed et al. 2023, Section 5.1 (SIMPLE-B): z = top_k(θ + SoG), ĝ = μ(θ) − μ(θ − λ∇f(z)); λ = 2.5, "
-    "kappa = 0 means κ = k",
+    source="Ahmed et al. 2023, Section 5.1 (SIMPLE-B): z = top_k(θ + sum-of-gamma noise), ĝ = μ(θ) − μ(θ − λ∇f(z)); "
+    "λ = 2.5; the default kappa = 0 stands for κ = k",
 )
 
 
