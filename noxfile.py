@@ -122,7 +122,8 @@ def _compare(session: nox.Session, factor: str, benchmarks: str) -> dict[str, An
     """Returns `asv_results.Comparison` of the two commits, for the benchmarks that match a regular expression."""
     options = ("--factor", factor, "--bench", benchmarks)
     output = session.run("python", "-m", "benchmarks.tracked.asv_results", *COMMITS, *options, silent=True)
-    comparison: dict[str, Any] = json.loads(str(output).splitlines()[-1])
+    (line,) = (line for line in str(output).splitlines() if line.startswith("{"))  # warnings may surround it
+    comparison: dict[str, Any] = json.loads(line)
     return comparison
 
 
