@@ -49,7 +49,7 @@ def clear_caches():
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """Yields a copy of the sources, from which fingerprints are computed; imports of `reports` would be followed, too."""
+    """Yields a copy of the sources, from which fingerprints are computed. Imports of `reports` are followed, too."""
     folders = {**SOURCES, "reports": ROOT}
     for top, folder in folders.items():
         shutil.copytree(folder / top, tmp_path / top, ignore=shutil.ignore_patterns("__pycache__", "_build"))
