@@ -18,8 +18,6 @@ nox.options.sessions = ["lint", "tests"]
 nox.options.default_venv_backend = "virtualenv"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-PAGE = "reports/_build/index.html"
-STORE = "results/subsetgrad.sqlite"
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # Programs that jax compiled in earlier runs, because the tests spend most of their time compiling. The experiment
 # `scaling` switches this cache off for the programs that it measures.

@@ -102,7 +102,10 @@ class Experiment(abc.ABC):
         """
         for name, value in choices.given().items():
             if name not in self.accepts:
-                raise ValueError(f"{name}={_as_written(value)}: {self.name} has no {name}: it measures {self.kind}")
+                raise ValueError(
+                    f"{name}={_as_written(value)}: {self.name} has no {name}: it measures {self.kind}; "
+                    "see python -m benchmarks list experiments"
+                )
         cells, skipped, effort = self._grid(choices, choices.preset or "paper")
         return Plan(self, tuple(dict.fromkeys(cells)), tuple(dict.fromkeys(skipped)), effort)
 

@@ -11,9 +11,15 @@ from .cell import AnyCell
 
 
 class Measurement(NamedTuple):
-    """One metric of one cell against one target; `value` None where the metric is undefined.
+    """One metric of one cell against one target.
 
-    A metric of time has no target, and has `readings` behind it, which its row shows as replicates.
+    Attributes:
+      target: the target's name; empty for a metric of cost.
+      metric: one of `names.QUALITY_METRICS` or `names.COST_METRICS`.
+      value: None where the metric is undefined.
+      std_error: 0 if exact; None if unknown.
+      exact: whether the value is a finite sum.
+      readings: the number of readings of a metric of cost, which its row shows as replicates.
     """
 
     target: str
@@ -44,7 +50,8 @@ class Outcome:
       status: `ok`, `failed` or `skipped`.
       end: what ended the measurement; None for cells of quality and for failures.
       budget_seconds: the budget, if it ended the measurement; else None.
-      half_width: half of the widest interval, relative to its median; None below 10 readings.
+      half_width: the largest relative half width among the steps of a cost cell: half of a step's interval divided by
+        its median. None if a step has fewer than 10 readings.
     """
 
     cell: AnyCell
