@@ -23,13 +23,19 @@ from .ops import Array, Ops
 from .subsets.checks import check_static, valid_rows
 
 
-def find_estimator(estimator: str | Estimator) -> Estimator:
+def find_estimator(estimator: object) -> Estimator:
     """Returns the record that a user named, or the record itself.
 
     Raises:
+      TypeError: neither a name nor a record.
       ValueError: no estimator has that name.
     """
-    return get(estimator) if isinstance(estimator, str) else estimator
+    if isinstance(estimator, Estimator):
+        return estimator
+    if not isinstance(estimator, str):
+        kind = type(estimator).__name__
+        raise TypeError(f"estimator={estimator!r} is a {kind}; pass the name of an estimator, or an Estimator")
+    return get(estimator)
 
 
 def check_settings(

@@ -158,6 +158,11 @@ def test_k_out_of_range_and_of_a_wrong_type_is_refused():
         SubsetLayer("gs", k=2)
 
 
+def test_what_is_neither_a_name_nor_a_record_is_refused():
+    with pytest.raises(TypeError, match="estimator=3 is a int; pass the name of an estimator, or an Estimator"):
+        SubsetLayer(3, 2)
+
+
 def test_unknown_names_are_refused_with_those_known():
     with pytest.raises(ValueError, match="imle_sog has no parameter 'lam'; its parameters: step_size"):
         SubsetLayer("imle_sog", k=2, lam=1.0)
